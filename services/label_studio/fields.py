@@ -44,7 +44,7 @@ def parse_fields(config: str) -> dict[str, Field]:
         return {}
     try:
         root = ElementTree.fromstring(config)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, UnicodeEncodeError):
         return {}
     return dict(_controls(root))
 

@@ -15,7 +15,7 @@ from schemas.labels import LabelKind
 from schemas.live import LiveAnswer, LiveQuestion
 from schemas.regions import Box, Region
 from services.label_studio.labelling_config import CAPTION, COMMENT, COUNTS, TEXT_FIELDS
-from services.label_studio.shapes import box_to_percent
+from services.label_studio.shapes import box_to_percent, number_of
 
 _MIN_SIDE_PX = 1e-3
 # Text in the other fields of a review is not a phrase to look for.
@@ -53,7 +53,7 @@ def parse_control_names(label_config: str) -> ControlNames:
         return names
     try:
         root = ElementTree.fromstring(label_config)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, UnicodeEncodeError):
         return names
     image, box = root.find(".//Image"), root.find(".//RectangleLabels")
     label = box.find("Label") if box is not None else None
@@ -70,22 +70,35 @@ def parse_control_names(label_config: str) -> ControlNames:
 def parse_gesture(context: dict[str, Any] | None) -> Gesture:
     """Return the last gesture of the person in a request's context; other results are ignored."""
     results = (context or {}).get("result")
-    boxes, point, phrase = [], None, None
+    boxes: list[Box] = []
+    point, phrase = None, None
     for result in results if isinstance(results, list) else []:
         value = result.get("value") if isinstance(result, dict) else None
         if not isinstance(value, dict):
             continue
-        numbers = [value.get(name) for name in ("x", "y", "width", "height")]
         kind = str(result.get("type", ""))
-        if kind.startswith("rectangle") and all(isinstance(number, int | float) for number in numbers):
-            x, y, width, height = (float(number or 0) for number in numbers)
-            boxes.append((x, y, x + width, y + height))
-        elif kind.startswith("keypoint") and all(isinstance(n, int | float) for n in numbers[:2]):
-            point = (float(numbers[0] or 0), float(numbers[1] or 0))
+        if kind.startswith("rectangle"):
+            boxes += _drawn(value)
+        elif kind.startswith("keypoint"):
+            x, y = number_of(value.get("x")), number_of(value.get("y"))
+            point = (x, y) if x is not None and y is not None else point
         elif kind == "textarea" and value.get("text") and result.get("from_name") not in _NOT_PHRASES:
             text = value["text"]
-            phrase = str(text[-1] if isinstance(text, list) else text).strip()[:500] or None
+            phrase = _whole(str(text[-1] if isinstance(text, list) else text)).strip()[:500] or None
     return Gesture(tuple(boxes[-20:]), point, phrase)
+
+
+def _drawn(value: dict[str, Any]) -> list[Box]:
+    """Return the box of a result in percent; none if it has no place that can be."""
+    x, y, width, height = (number_of(value.get(name)) for name in ("x", "y", "width", "height"))
+    if x is None or y is None or width is None or height is None:
+        return []
+    return [(x, y, x + width, y + height)]
+
+
+def _whole(text: str) -> str:
+    """Return a text without halves of surrogate pairs, which no question may hold."""
+    return text.encode("utf-8", "ignore").decode()
 
 
 def question_for(gesture: Gesture, width: int, height: int) -> LiveQuestion | None:

@@ -25,9 +25,9 @@ def percent_to_box(value: Mapping[str, Any], width: int, height: int) -> Box | N
 
     A rotated box (degrees clockwise about its corner) becomes the upright box around it.
     """
-    left, top = _number(value.get("x")), _number(value.get("y"))
-    box_width, box_height = _number(value.get("width")), _number(value.get("height"))
-    degrees = _number(value.get("rotation") or 0.0)
+    left, top = number_of(value.get("x")), number_of(value.get("y"))
+    box_width, box_height = number_of(value.get("width")), number_of(value.get("height"))
+    degrees = number_of(value.get("rotation") or 0.0)
     if left is None or top is None or box_width is None or box_height is None or degrees is None:
         return None
     x, y = left * width / 100, top * height / 100
@@ -58,7 +58,7 @@ def shape_to_box(value: Mapping[str, Any], width: int, height: int) -> Box | Non
 
 def _around_points(points: Any) -> dict[str, float] | None:
     pairs = [_point(point) for point in points] if isinstance(points, list) else []
-    xs, ys = [_number(x) for x, _ in pairs], [_number(y) for _, y in pairs]
+    xs, ys = [number_of(x) for x, _ in pairs], [number_of(y) for _, y in pairs]
     numbers_x, numbers_y = [x for x in xs if x is not None], [y for y in ys if y is not None]
     if not numbers_x or len(numbers_x) + len(numbers_y) < 2 * len(pairs):
         return None
@@ -73,9 +73,9 @@ def _point(point: Any) -> tuple[Any, Any]:
 
 
 def _around_ellipse(value: Mapping[str, Any], width: int, height: int) -> dict[str, float] | None:
-    x, y = _number(value.get("x")), _number(value.get("y"))
-    x_radius, y_radius = _number(value.get("radiusX")), _number(value.get("radiusY"))
-    degrees = _number(value.get("rotation", 0.0))
+    x, y = number_of(value.get("x")), number_of(value.get("y"))
+    x_radius, y_radius = number_of(value.get("radiusX")), number_of(value.get("radiusY"))
+    degrees = number_of(value.get("rotation", 0.0))
     if x is None or y is None or x_radius is None or y_radius is None or degrees is None:
         return None
     angle, a, b = math.radians(degrees), x_radius * width, y_radius * height
@@ -84,7 +84,8 @@ def _around_ellipse(value: Mapping[str, Any], width: int, height: int) -> dict[s
     return {"x": x - half_width, "y": y - half_height, "width": 2 * half_width, "height": 2 * half_height}
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """Return a number of a result; None for what is none, and for one that no coordinate can be."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER
     return float(value) if is_number else None
 

@@ -25,6 +25,7 @@ from fo1_data.model.engine.questions import Question
 from schemas.labels import LabelKind
 from schemas.live import LiveAnswer, LiveRequest
 from schemas.regions import Region, make_region_id
+from services.label_studio.fields import parse_fields
 from services.label_studio.labelling_config import CONFIG
 from services.label_studio.ml_protocol import parse_control_names, parse_gesture, question_for
 from services.predictions.deployment import PredictorDeployment, stored_port
@@ -304,9 +305,24 @@ def test_what_label_studio_sends_is_not_trusted() -> None:
         {},
         {"result": 5},
         {"result": [None, {"value": 3}, {"type": "rectangle", "value": {}}]},
+        {"result": [{"type": "rectangle", "value": {"x": 10**400, "y": 0, "width": 5, "height": 5}}]},
+        {"result": [{"type": "keypoint", "value": {"x": 10**400, "y": 0}}]},
+        {"result": [{"type": "keypoint", "value": {"x": float("nan"), "y": 0}}]},
+        {"result": [{"type": "textarea", "value": {"text": ["\ud800"]}}]},
     ):
         assert parse_gesture(context).is_empty
-    for config in ("", "<broken", '<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>', "<View/>"):
+    half = parse_gesture({"result": [{"type": "textarea", "value": {"text": ["a \udfff cat"]}}]})
+    question = question_for(half, 100, 100)
+    assert question is not None
+    assert question.phrases == ["a  cat"]
+    for config in (
+        "",
+        "<broken",
+        '<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>',
+        "<View/>",
+        "<View>\ud800</View>",
+    ):
+        assert not parse_fields(config)
         assert parse_control_names(config).box == "box"
     outside = parse_gesture(
         {"result": [{"type": "rectangle", "value": {"x": 200, "y": 0, "width": 5, "height": 5}}]}
