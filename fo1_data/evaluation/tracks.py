@@ -4,6 +4,7 @@ The figures cover the gold videos that have a predicted one; `missing` says how 
 figures are if these count as videos in which nothing was found.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ def score_tracks(
         number: (predicted[place].tracks or [], gold[number].tracks or []) for number, place in pairs.items()
     }
     results = {number: score_video(metrics, *tracks) for number, tracks in sides.items()}
+    named = Counter(video.video for video in gold)
     document: dict[str, Any] = {
         **figures_of(combine(metrics, list(results.values()))),
         "num_videos": len(pairs),
@@ -49,7 +51,7 @@ def score_tracks(
         "num_gold_tracks": sum(len(tracks) for _, tracks in sides.values()),
         "captions": score_track_captions(sides.values(), caption_match),
         "videos": {
-            gold[number].video: {**figures_of(result), "num_tracks": len(sides[number][0])}
+            _key(gold[number], named): {**figures_of(result), "num_tracks": len(sides[number][0])}
             for number, result in results.items()
         },
     }
@@ -61,6 +63,12 @@ def score_tracks(
 
 def _names(video: GivenVideo) -> list[str]:
     return [video.video] if video.id is None else [video.video, video.id]
+
+
+def _key(video: GivenVideo, named: Mapping[str, int]) -> str:
+    """The name of a video; with its id if others have the name too. named: how many have each name."""
+    is_shared = named[video.video] > 1 and video.id is not None
+    return f"{video.video} ({video.id})" if is_shared else video.video
 
 
 def _missing(

@@ -177,3 +177,13 @@ def test_captions_are_judged_one_a_track() -> None:
     assert figures["captions"]["num"] == figures["captions"]["num_matched"] == 2
     assert figures["captions"]["right"] == 0.5
     assert score_tracks([_video(*predicted)], [_video(*gold)], "words")["captions"]["right"] == 1.0
+
+
+def test_each_video_has_its_figures_also_those_of_one_name() -> None:
+    """As in a file of YouTube-VIS, whose results name videos by their ids."""
+    track = GivenTrack(id="1", frames=[0, 1], boxes_xyxy=[(0, 0, 9, 9)] * 2)
+    gold = [GivenVideo(video="clip", id=number, tracks=[track]) for number in ("1", "2")]
+    predicted = [GivenVideo(video="1", tracks=[track]), GivenVideo(video="2", tracks=[])]
+    figures = score_tracks(predicted, gold)
+    assert figures["num_videos"] == 2
+    assert {name: one["hota"] for name, one in figures["videos"].items()} == {"clip (1)": 1, "clip (2)": 0}
