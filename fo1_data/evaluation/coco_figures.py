@@ -2,8 +2,9 @@
 
 A detection is a region that a `detect` label names. Its class is the phrase; its score is the label's
 confidence (1 if it has none) times the region's objectness (1 if it has none). The classes are gold's region
-labels, compared without case. Crowds (`iscrowd` of the source) are ignored, as in COCO. Boxes are in pixels
-of the EXIF-oriented image.
+labels, compared without case. Crowds (`iscrowd` of the source) are ignored, as in COCO. Small, medium and
+large go by the area of the box, not of the mask as in COCO's own files. Boxes are in pixels of the
+EXIF-oriented image.
 """
 
 from collections.abc import Sequence
