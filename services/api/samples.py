@@ -17,7 +17,7 @@ from services.api.quick_routes import QuickRoute, key_of, quick_way
 from services.api.sample_views import SampleView
 from services.context import Context, InContext, context_of
 from services.datasets import registry, repository, sample_lists, service
-from services.datasets.documents import KIND, SOURCE, SPLIT, label_term, word_terms
+from services.datasets.documents import KIND, SOURCE, label_term, split_term, word_terms
 from services.datasets.sample_lists import SampleFilter
 from services.identifiers import DatasetId
 from services.paging import Cursor, Limit, Page, cursor_of, values_of
@@ -76,7 +76,7 @@ class SampleQuery(BaseModel):
         terms = [label_term(self.label)] if self.label else []
         terms += [KIND + self.kind] if self.kind else []
         terms += [SOURCE + self.source] if self.source else []
-        terms += [SPLIT + self.split.replace("\0", "")] if self.split else []
+        terms += [split_term(self.split)] if self.split else []
         terms += word_terms(self.text) if self.text else []
         confidences = (self.min_confidence, self.max_confidence)
         return SampleFilter(tuple(dict.fromkeys(terms)), self.decision, *confidences)

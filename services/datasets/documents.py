@@ -67,11 +67,7 @@ def terms_of(document: dict[str, Any]) -> set[str]:
     """Return the terms: `w:` each word, `l:` each class, caption and phrase, casefolded; each field."""
     terms = {KIND + label["kind"] for label in labels_of(document) if label.get("kind")}
     terms |= {SOURCE + label["source"] for label in labels_of(document) if label.get("source")}
-    terms |= (
-        {f"{SPLIT}{document['split']}"[:MAX_TERM_CHARACTERS].replace("\0", "")}
-        if document["split"]
-        else set()
-    )
+    terms |= {split_term(document["split"])} if document["split"] else set()
     for text in _short_texts(document):
         terms.add(label_term(text))
     for text in _texts(document):
@@ -87,6 +83,11 @@ def word_terms(text: str) -> list[str]:
 def label_term(text: str) -> str:
     """Return the term of a whole text."""
     return f"l:{' '.join(text.casefold().split())}".replace("\0", "")[:MAX_TERM_CHARACTERS]
+
+
+def split_term(text: str) -> str:
+    """Return the term of a split."""
+    return f"{SPLIT}{text}".replace("\0", "")[:MAX_TERM_CHARACTERS]
 
 
 def _region(region: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from schemas.reviews import ReviewSelection
 from services.database.engine import Database
 from services.datasets import sample_lists
-from services.datasets.documents import KIND, SOURCE, SPLIT, label_term, word_terms
+from services.datasets.documents import KIND, SOURCE, label_term, split_term, word_terms
 from services.datasets.sample_lists import SampleFilter
 
 _PAGE = 1000
@@ -13,12 +13,9 @@ _ID_STARTS = len(b'{"image_id":"')
 def filter_of(selection: ReviewSelection) -> SampleFilter:
     """Return the selection as a filter of samples."""
     terms = [label_term(selection.label)] if selection.label else []
-    for prefix, value in (
-        (KIND, selection.kind),
-        (SOURCE, selection.source),
-        (SPLIT, selection.split),
-    ):
+    for prefix, value in ((KIND, selection.kind), (SOURCE, selection.source)):
         terms += [f"{prefix}{value}"] if value else []
+    terms += [split_term(selection.split)] if selection.split else []
     terms += word_terms(selection.text) if selection.text else []
     return SampleFilter(
         tuple(dict.fromkeys(terms)), selection.decision, selection.min_confidence, selection.max_confidence

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from fo1_data.dataset.reader import open_dataset
 from schemas.labels import Decision
+from schemas.reviews import ReviewSelection
 from services.benchmarks.list_load import load_summary, measure_load
 from services.database.models import DatasetRecord, DatasetState
 from services.datasets import repository
@@ -20,6 +21,7 @@ from services.datasets.documents import KIND
 from services.datasets.facets import count_facets
 from services.datasets.page_cache import PageCache
 from services.datasets.sample_lists import SampleFilter
+from services.review.selection import selected_images
 from services.security.projects import PROJECT_HEADER
 
 
@@ -256,6 +258,21 @@ async def test_lists_of_samples_are_equal_on_both_ways(
                     assert quick.headers["content-type"] == usual.headers["content-type"]
                     statuses.add(quick.status_code)
         assert statuses == {200, 401, 404, 422}
+
+
+async def test_a_review_selects_by_what_the_index_holds(
+    tmp_path: Path, home: Path, database_url: str | None
+) -> None:
+    """PostgreSQL refuses a NUL character: the review would have been tried again for ever."""
+    row = make_row(1, folder=tmp_path / "images")
+    make_dataset(tmp_path / "ds", [row])
+    async with run_app(make_settings(home, database_url=database_url)) as service:
+        await registered(service, tmp_path / "ds")
+        async with service.context.database.reading() as session:
+            number = await session.scalar(select(DatasetRecord.number))
+            assert number is not None
+        selection = ReviewSelection(split=f"{row.split}\0", label=None, text=None)
+        assert await selected_images(service.context.database, number, selection) == {row.image_id}
 
 
 async def test_terms_are_found_whatever_order_of_texts_the_database_has(
