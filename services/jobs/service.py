@@ -93,7 +93,7 @@ async def resume(session: AsyncSession, project_id: str, job_id: str, max_jobs: 
     job.attempt += 1
     job.submission_id = f"{job.id}-{job.attempt}"
     job.cancel_requested = False
-    job.error = job.finished_at = job.checked_at = job.seen_at = job.waits_for = None
+    job.error = job.started_at = job.finished_at = job.checked_at = job.seen_at = job.waits_for = None
     _become(session, job, JobState.QUEUED, None)
     await session.flush()
     return job

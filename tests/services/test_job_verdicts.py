@@ -5,7 +5,7 @@ import json
 import tomllib
 import zipfile
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -161,6 +161,22 @@ async def test_an_answer_that_says_nothing_of_a_job_ends_none(tmp_path: Path, ho
         answer = (await service.client.get(f"/v1/jobs/{job.id}")).json()
         assert answer["state"] == "failed"
         assert "no sign of life" in answer["error"]
+
+
+async def test_a_resumed_job_has_run_since_it_was_resumed(tmp_path: Path, home: Path) -> None:
+    settings = make_settings(home, ray_address="http://127.0.0.1:9", reconcile_every_s=600)
+    async with run_app(settings) as service:
+        async with service.context.database.writing() as session:
+            job = await job_service.create(session, RunConfig(corpus="/c", out=str(tmp_path)), "somebody")
+            await job_service.apply_news(session, job, JobNews(JobState.RUNNING))
+            job.started_at = utc_now() - timedelta(days=3)
+            await job_service.apply_news(session, job, JobNews(JobState.FAILED, "lost"))
+            job = await job_service.resume(session, job.project_id, job.id, 10)
+            assert job.started_at is None
+            await job_service.apply_news(session, job, JobNews(JobState.RUNNING))
+        shown = (await service.client.get(f"/v1/jobs/{job.id}")).json()
+        started_at = datetime.fromisoformat(shown["started_at"])
+        assert (utc_now() - started_at).total_seconds() < 60
 
 
 async def test_a_folder_that_cannot_be_read_for_a_while_fails_no_job(tmp_path: Path, home: Path) -> None:
