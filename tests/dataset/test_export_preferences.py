@@ -10,6 +10,7 @@ from fo1_data.dataset.corrections.apply import apply_corrections
 from fo1_data.dataset.exports.export import export_dataset
 from fo1_data.dataset.exports.preference_pairs import RowDiff
 from fo1_data.dataset.versions.merge import merge_corrections
+from fo1_data.dataset.versions.publish import publish
 from fo1_data.dataset.writer import open_run
 from fo1_data.errors import DatasetError
 from schemas.corrections import Correction
@@ -202,3 +203,24 @@ def test_a_box_that_was_moved_with_its_track_is_moved_and_not_false(tmp_path):
     (negative,) = lines(tmp_path / "out" / "hard_negatives.jsonl")
     assert (negative["kind"], negative["box_xyxy"]) == ("moved", [x0, y0, x1, y1])
     assert negative["right"] == [x0 + 1, y0, x1 + 1, y1]
+
+
+def test_texts_that_publishing_left_out_are_not_wrong(tmp_path):
+    row = make_row(3, num_regions=3, folder=tmp_path / "images")
+    make_dataset(tmp_path / "v1", [row])
+    changes = [
+        {"action": "recaptioned", "after": {"text": "a whale"}},
+        {"action": "verdict", "right": False},
+    ]
+    given = [
+        Correction(
+            image_id=row.image_id, region_id=region.region_id, kind="brief_caption", at="2026-02-01", **change
+        )
+        for region, change in zip(row.regions, changes, strict=False)
+    ]
+    merge_corrections(str(tmp_path / "v1"), given, str(tmp_path / "v2"))
+    publish(str(tmp_path / "v2"), str(tmp_path / "published"), only_accepted=True)
+    export_dataset(str(tmp_path / "published"), "preferences", str(tmp_path / "out"))
+    negatives = lines(tmp_path / "out" / "hard_negatives.jsonl")
+    texts = [region.brief_caption for region in row.regions]
+    assert [(one["text"], one["right"]) for one in negatives] == [(texts[0], "a whale"), (texts[1], None)]

@@ -49,6 +49,7 @@ class RowDiff:
         self._before = {names.name(region.region_id): region for region in original.regions}
         self._after = {names.name(region.region_id): region for region in row.regions}
         self._names = names
+        self._spoken_of = {(names.name(one.region_id), one.kind) for one in corrections if one.region_id}
         self._boxes = {region.region_id: box_text(region) for region in (*original.regions, *row.regions)}
 
     def preferences(self) -> Iterator[Preference]:
@@ -87,7 +88,7 @@ class RowDiff:
                 continue
             if old.box_xyxy != new.box_xyxy:
                 yield {"kind": "moved", "box_xyxy": list(old.box_xyxy), "right": list(new.box_xyxy)}
-            for kind, was, now in _changed_texts(old, new):
+            for kind, was, now in self._changed_texts(old, new):
                 box = list(new.box_xyxy)
                 yield {"kind": "wrong_text", "label": kind, "box_xyxy": box, "text": was, "right": now}
         for name, new in self._after.items():
@@ -100,9 +101,20 @@ class RowDiff:
         yield from self._wrong_phrases()
 
     def _text_pairs(self, old: Region, new: Region) -> Iterator[Preference]:
-        for kind, was, now in _changed_texts(old, new):
+        for kind, was, now in self._changed_texts(old, new):
             if now:
                 yield Preference(kind.value, TEXT_QUESTIONS[kind].format(place=box_text(new)), now, was)
+
+    def _changed_texts(self, old: Region, new: Region) -> Iterator[tuple[LabelKind, str, str | None]]:
+        """Kind, text before, and the text that a person wrote (None if a person removed it)."""
+        name = self._names.name(old.region_id)
+        for kind, column in TEXT_COLUMNS.items():
+            was, now = getattr(old, column), getattr(new, column)
+            by_person = any(label.kind is kind and is_vouched_for(label) for label in new.labels)
+            # Publishing leaves texts out too, and says nothing of them.
+            is_removed = now is None and (name, kind) in self._spoken_of
+            if was and was != now and (by_person or is_removed):
+                yield kind, was, now
 
     def _pointing_pairs(self) -> Iterator[Preference]:
         for part, was in self._phrases():
@@ -165,12 +177,3 @@ class RowDiff:
             region = self._after.get(name)
             if region is not None and was[name] and was[name] != text:
                 yield region, was[name], text
-
-
-def _changed_texts(old: Region, new: Region) -> Iterator[tuple[LabelKind, str, str | None]]:
-    """Kind, text before, and the text that a person wrote (None if a person removed it)."""
-    for kind, column in TEXT_COLUMNS.items():
-        was, now = getattr(old, column), getattr(new, column)
-        by_person = any(label.kind is kind and is_vouched_for(label) for label in new.labels)
-        if was and was != now and (by_person or now is None):
-            yield kind, was, now
