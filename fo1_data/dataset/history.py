@@ -3,6 +3,7 @@
     corrections/corrections.jsonl    the corrections merged into this version and those before it that count
     corrections/originals.parquet    the corrected rows as they were before, without pixels
     corrections/tracks.parquet       the tracks of corrected videos as they were before
+    corrections/videos.parquet       of these videos those that are not in the dataset, only keyframes of them
 
 A later merge starts from the originals, so that corrections may come in any order and in any number of
 parts, and training can use each row before and after. The manifest lists the files.
@@ -12,36 +13,45 @@ import io
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fo1_data.dataset.corrections.latest import followed, latest
 from fo1_data.dataset.rows import table_to_rows
 from fo1_data.dataset.stored_rows import write_file, write_rows
 from fo1_data.dataset.table_files import write_tables
-from fo1_data.dataset.tracks_table import table_to_tracks, tracks_to_table
+from fo1_data.dataset.tracks_table import (
+    table_to_tracks,
+    table_to_videos,
+    tracks_to_table,
+    videos_to_table,
+)
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store
 from schemas.corrections import Correction, CorrectionAction, correction_line, parse_corrections
 from schemas.dataset import ManifestFile
 from schemas.images import EncodedImage, ImageRow
-from schemas.tracks import TRACK_SCHEMA, Track
+from schemas.tracks import TRACK_SCHEMA, VIDEO_SCHEMA, Track, VideoRow
 
 FOLDER = "corrections"
 CORRECTIONS = f"{FOLDER}/corrections.jsonl"
 ORIGINALS = f"{FOLDER}/originals.parquet"
 TRACK_ORIGINALS = f"{FOLDER}/tracks.parquet"
+OTHER_VIDEOS = f"{FOLDER}/videos.parquet"
 
 
 @dataclass
 class CorrectionHistory:
     """The corrections of a dataset by their id, and the rows they were made on by image id.
 
-    `track_originals`: the tracks they were made on, all of a video, by its id.
+    `track_originals`: the tracks they were made on, all of a video, by its id. `other_videos`: of videos
+    that are not in the dataset, but some of their keyframes are; by their ids.
     """
 
     corrections: dict[str, Correction] = field(default_factory=dict)
     originals: dict[str, ImageRow] = field(default_factory=dict)
     track_originals: dict[str, list[Track]] = field(default_factory=dict)
+    other_videos: dict[str, VideoRow] = field(default_factory=dict)
 
     def add(self, corrections: Iterable[Correction]) -> None:
         """Add corrections; those that no longer count are left out."""
@@ -82,24 +92,41 @@ class CorrectionHistory:
         return grouped
 
     def ids(self) -> set[str]:
-        """The images and videos that the corrections are about."""
-        return {correction.image_id for correction in self.corrections.values()}
+        """The images and videos that the corrections are about, and the keyframes of videos elsewhere."""
+        about = {correction.image_id for correction in self.corrections.values()}
+        return about.union(*map(_keyframes_of, self.other_videos.values()))
 
     def keep_original(self, row: ImageRow) -> None:
         """Keep a row as it is before its corrections, without pixels."""
         self.originals[row.image_id] = without_pixels(row)
 
     def only(self, keep: Callable[[str], bool]) -> "CorrectionHistory":
-        """The history of the images and videos whose id `keep` accepts."""
+        """The history of the images and videos whose id `keep` accepts.
+
+        That of a video which is not in the dataset stays while one of its keyframes does.
+        """
+        others = {
+            video_id: video
+            for video_id, video in self.other_videos.items()
+            if any(map(keep, _keyframes_of(video)))
+        }
+
+        def keeps(name: str) -> bool:
+            return name in others or keep(name)
+
         return CorrectionHistory(
-            {name: correction for name, correction in self.corrections.items() if keep(correction.image_id)},
+            {name: correction for name, correction in self.corrections.items() if keeps(correction.image_id)},
             {image_id: row for image_id, row in self.originals.items() if keep(image_id)},
-            {video_id: tracks for video_id, tracks in self.track_originals.items() if keep(video_id)},
+            {video_id: tracks for video_id, tracks in self.track_originals.items() if keeps(video_id)},
+            others,
         )
 
     def without(self, gone: Collection[str]) -> "CorrectionHistory":
         """The history without these images and videos; its tracks have no keyframe of them."""
         kept = self.only(lambda name: name not in gone)
+        for video_id, video in kept.other_videos.items():
+            left = [one for one in video.keyframes if one.image_id not in gone]
+            kept.other_videos[video_id] = video.model_copy(update={"keyframes": left})
         for video_id, tracks in kept.track_originals.items():
             kept.track_originals[video_id] = [
                 track.model_copy(
@@ -108,6 +135,10 @@ class CorrectionHistory:
                 for track in tracks
             ]
         return kept
+
+
+def _keyframes_of(video: VideoRow) -> set[str]:
+    return {keyframe.image_id for keyframe in video.keyframes}
 
 
 def without_pixels(row: ImageRow) -> ImageRow:
@@ -128,6 +159,9 @@ def read_history(store: Store, files: Sequence[ManifestFile]) -> CorrectionHisto
         if TRACK_ORIGINALS in listed:
             for track in table_to_tracks(pq.read_table(io.BytesIO(store.read_bytes(TRACK_ORIGINALS)))):
                 history.track_originals.setdefault(track.video_id, []).append(track)
+        if OTHER_VIDEOS in listed:
+            for video in table_to_videos(pq.read_table(io.BytesIO(store.read_bytes(OTHER_VIDEOS)))):
+                history.other_videos[video.video_id] = video
     except (FileNotFoundError, ValueError) as error:
         raise DatasetError(f"{store.address(FOLDER)} cannot be read: {error}") from error
     return history
@@ -148,11 +182,18 @@ def write_history(store: Store, history: CorrectionHistory) -> list[ManifestFile
     ]
     if history.track_originals:
         tracks = (tracks_to_table(history.track_originals[name]) for name in sorted(history.track_originals))
-        written = write_tables(store, TRACK_ORIGINALS, TRACK_SCHEMA, tracks, None)
-        files.append(ManifestFile(**written.model_dump(exclude={"split", "schema_revision"})))
+        files.append(_write_table(store, TRACK_ORIGINALS, TRACK_SCHEMA, tracks))
+    if history.other_videos:
+        videos = videos_to_table([history.other_videos[name] for name in sorted(history.other_videos)])
+        files.append(_write_table(store, OTHER_VIDEOS, VIDEO_SCHEMA, [videos]))
     return files
+
+
+def _write_table(store: Store, path: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> ManifestFile:
+    written = write_tables(store, path, schema, tables, None)
+    return ManifestFile(**written.model_dump(exclude={"split", "schema_revision"}))
 
 
 def is_history_file(path: str) -> bool:
     """True if the path is a file of this module."""
-    return path in (CORRECTIONS, ORIGINALS, TRACK_ORIGINALS)
+    return path in (CORRECTIONS, ORIGINALS, TRACK_ORIGINALS, OTHER_VIDEOS)

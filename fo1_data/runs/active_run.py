@@ -10,6 +10,7 @@ from fo1_data.confidence.budget_pass import BudgetPass
 from fo1_data.config import resolved
 from fo1_data.corpus.source_lines import source_lines
 from fo1_data.corpus.tracked_videos import is_tracked
+from fo1_data.dataset.carried_history import carried_history
 from fo1_data.dataset.done_shards import read_report
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.listing_record import record_listing
@@ -139,7 +140,7 @@ class ActiveRun:
             lease=self._lease,
             decider=budget,
             routing=routing,
-            history=parent.history() if parent else None,
+            history=carried_history(parent) if parent else None,
         )
         self.close(RunState.SUCCEEDED, decided=manifest.counts if budget is not None else None)
         return manifest

@@ -19,11 +19,13 @@ from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
+from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.errors import StorageError
 from fo1_data.masks import mask_area
 from fo1_data.runs.in_process import run_in_process
 from fo1_data.runs.watcher import Unwatched
 from schemas.corpus import CorpusImage
+from schemas.corrections import Correction
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
 from schemas.progress import RunProgress
@@ -325,3 +327,26 @@ def test_a_detector_that_is_named_takes_the_place_of_given_tracks(
     tracks = table(tmp_path / "out", "tracks")
     assert len(tracks) == 2 * NUM_SHOTS
     assert {row["source_id"] for row in tracks} == {None}
+
+
+def test_what_was_said_of_a_track_can_be_withdrawn_where_its_frames_were_carried_over(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("torch")
+    clip = write_clip(tmp_path / "clip.mkv", 1)
+    run_in_process(config_of(clip, tmp_path / "tracked"))
+    track = table(tmp_path / "tracked", "tracks")[0]
+    said = Correction(
+        image_id=track["video_id"], track_id=track["track_id"], action="recaptioned", kind="brief_caption",
+        after={"text": "my word"}, at="2026-11-24", as_of="2026-11-24", annotation_key="review/1",
+    )  # fmt: skip
+    merge_corrections(str(tmp_path / "tracked"), [said], str(tmp_path / "corrected"))
+    given = {"tracker": "none", "frame_every_s": 0.1, "parent": str(tmp_path / "corrected")}
+    run_in_process(config_of(clip, tmp_path / "frames", **given))
+    merge_corrections(str(tmp_path / "frames"), [], str(tmp_path / "withdrawn"), reviews=["review"])
+
+    def captions(name: str) -> set[str]:
+        regions = [region for row in rows_of(tmp_path / name) for region in row["regions"]]
+        return {one["brief_caption"] for one in regions if one["track_id"] == track["track_id"]}
+
+    assert (captions("frames"), captions("withdrawn")) == ({"my word"}, {track["brief_caption"]})

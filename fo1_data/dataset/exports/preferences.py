@@ -9,6 +9,7 @@ reserved tokens of a text are broken up, as in messages; hard negatives are data
 """
 
 import json
+from itertools import chain
 from typing import Any
 
 from fo1_data.corpus.images import InputLimits
@@ -71,7 +72,7 @@ def _said_of_tracks(dataset: Dataset, history: CorrectionHistory) -> dict[str, l
     by_video = history.by_video()
     every = int(dataset.manifest.config.get("track_every") or 1)
     said: dict[str, list[Statement]] = {}
-    for video in dataset.videos() if by_video else ():
+    for video in chain(dataset.videos(), history.other_videos.values()) if by_video else ():
         tracks, of_video = history.track_originals.get(video.video_id, []), by_video.get(video.video_id, [])
         for image_id, statements in correct_tracks(video, tracks, of_video, every=every).statements.items():
             said.setdefault(image_id, []).extend(statements)

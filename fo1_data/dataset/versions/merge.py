@@ -54,7 +54,10 @@ def merge_corrections(
     dataset = open_dataset(address)
     history = dataset.history()
     before = CorrectionHistory(
-        dict(history.corrections), dict(history.originals), dict(history.track_originals)
+        dict(history.corrections),
+        dict(history.originals),
+        dict(history.track_originals),
+        dict(history.other_videos),
     )
     listed = list(corrections)
     history.follow(listed, reviews, datetime.now(UTC).isoformat())
@@ -64,7 +67,8 @@ def merge_corrections(
     named = {change.image_id for change in [*listed, *gone]}
     image_ids = to_array(sorted(named | tracks.image_ids), pa.string())
     touched = files_of(dataset, image_ids)
-    if listed and not touched and not _has_video(dataset, named):
+    is_known = not named.isdisjoint(tracks.video_ids) or _has_video(dataset, named)
+    if listed and not touched and not is_known:
         raise DatasetError(
             f"none of the {len(listed)} corrections is of an image or video of {dataset.store.url}: "
             "they belong to another dataset"

@@ -2,7 +2,8 @@
 
 What is said of a track changes the rows of its keyframes; and where people have moved or deleted a region of
 a track in such a row, the track follows. As rows are, tracks are made from those before any correction. Only
-videos with corrections of their tracks or keyframes are read. Memory: their tracks.
+videos with corrections of their tracks or keyframes are read. Of a video that is not in the dataset (its
+keyframes came with `--parent`) the history has the tracks, and only rows change. Memory: their tracks.
 """
 
 from collections import Counter, deque
@@ -55,6 +56,9 @@ class TrackMerging:
         self._seen_rows: set[str] = set()
         # Tracks that are gone, or lost their keyframes, are known only by what they were.
         self._videos = self._load({*before.by_video(), *history.by_video(), *before.track_originals})
+        self._videos |= {
+            name: _Video(row, []) for name, row in before.other_videos.items() if name not in self._videos
+        }
         for video_id, video in self._videos.items():
             self._correct(
                 video,
@@ -70,7 +74,7 @@ class TrackMerging:
 
     @property
     def video_ids(self) -> Collection[str]:
-        """The videos that were corrected, or hold a corrected row, and are in the dataset."""
+        """The videos that were corrected, or hold a corrected row, and are in the dataset or its history."""
         return self._videos.keys()
 
     def see(self, original: ImageRow, corrected: ImageRow) -> None:
@@ -89,11 +93,12 @@ class TrackMerging:
         for video_id, video in self._videos.items():
             boxes = {**self._boxes, **self._boxes_of_other_rows(video)}
             applied = correct_tracks(video.row, video.base, self._said(video), every=self._every, boxes=boxes)
-            if applied.tracks == video.base:
+            is_here = video_id not in self._history.other_videos
+            if applied.tracks == video.base and is_here:
                 self._history.track_originals.pop(video_id, None)
             else:
                 self._history.track_originals[video_id] = video.base
-            if applied.tracks != video.current:
+            if applied.tracks != video.current and is_here:
                 replaced[video_id] = applied.tracks
                 effects["tracks"] += _num_differing(video.current, applied.tracks)
             effects.update(one.action.value for one in applied.done if one.correction_id in self._new)
