@@ -73,7 +73,8 @@ class TileToLabel:
 
     def row_to_image(self, row: ImageRow) -> ImageRow:
         """The row with the image's size, and boxes in its pixels; regions have the ids of these boxes."""
-        if self.regions and all(region.box_source is Source.CORPUS for region in row.regions):
+        is_given = bool(row.regions) and all(region.box_source is Source.CORPUS for region in row.regions)
+        if self.regions and is_given:
             boxes = as_boxes([region.box_xyxy for region in self.regions])
         else:
             boxes = self.tile.boxes_to_image(as_boxes([region.box_xyxy for region in row.regions]))
