@@ -14,6 +14,7 @@ import numpy as np
 
 from fo1_data.boxes import Boxes, are_finite, as_boxes, clip_boxes, have_area, norm_to_xyxy
 from fo1_data.corpus.images import DecodedImage, ImageFrame
+from fo1_data.corpus.region_meta import region_metas, with_region_metas
 from fo1_data.plurals import counted
 from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import Reject, RejectStage
@@ -201,10 +202,8 @@ def _reject(entry: CorpusImage, image: DecodedImage | ImageFrame, index: int, re
 
 def _remap_meta(meta: dict[str, Any] | None, num_regions: int, kept: list[int]) -> dict[str, Any] | None:
     """`region_meta`, which has a dict for each region, for the regions that are kept."""
-    of_regions = (meta or {}).get("region_meta")
-    if meta is None or not isinstance(of_regions, list) or len(of_regions) != num_regions:
-        return meta
-    return {**meta, "region_meta": [of_regions[index] for index in kept]}
+    of_regions = region_metas(meta, num_regions)
+    return with_region_metas(meta, [of_regions[index] for index in kept]) if of_regions else meta
 
 
 def _remap_phrase(phrase: CorpusPhrase, new_index: dict[int, int]) -> CorpusPhrase:

@@ -25,6 +25,7 @@ from fo1_data.corpus.entry_bytes import must_embed, read_bytes
 from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.frames import OTHER_SIZE, BoxFrame, oriented_entry
 from fo1_data.corpus.images import ImageFrame, InputLimits, read_frame
+from fo1_data.corpus.region_meta import region_metas, with_region_metas
 from fo1_data.corpus.rendering import Rendering
 from fo1_data.corpus.tile_grid import TileGrid
 from fo1_data.corpus.tile_names import TileName
@@ -102,22 +103,27 @@ def cut_entry(
     if any(reject.reason == OTHER_SIZE for reject in rejects):
         return [], rejects
     regions = upright.regions or []
+    metas = region_metas(upright.meta, len(regions)) or [{}] * len(regions)
     regions_of: dict[tuple[int, int] | None, list[CorpusRegion]] = defaultdict(list)
-    for region, place in zip(regions, _holders(grid, regions), strict=True):
+    metas_of: dict[tuple[int, int] | None, list[dict[str, Any]]] = defaultdict(list)
+    for region, meta, place in zip(regions, metas, _holders(grid, regions), strict=True):
         regions_of[place].append(region)
+        metas_of[place].append(meta)
     # Indices of regions in what follows are gold, which no question needs.
     phrases = [phrase.model_copy(update={"region_indices": None}) for phrase in upright.phrases]
     shared: dict[str, Any] = {"phrases": phrases, "examples": [], "answers": [], "caption_phrases": []}
-    of_tile = shared | {"id": None, "caption": None, "meta": None}
+    of_tile = shared | {"id": None, "caption": None}
     all_given = settings.boxes_given if settings.boxes_given is not None else upright.regions is not None
     entries = []
     for place in grid.places():
         if all_given and not regions_of[place]:
             continue
-        own = {"regions": regions_of[place] if upright.regions is not None else None}
+        own: dict[str, Any] = {"regions": regions_of[place] if upright.regions is not None else None}
+        own["meta"] = with_region_metas(None, metas_of[place])
         name = TileName(grid.window(place), grid.tile_px, grid.overlap_px)
         entries.append(name.of(upright.model_copy(update=of_tile | own)))
     own = {"regions": regions_of[None] if upright.regions is not None else None}
+    own["meta"] = with_region_metas(upright.meta, metas_of[None])
     whole = TileName(None, grid.tile_px, grid.overlap_px)
     return [*entries, whole.of(upright.model_copy(update=shared | own))], rejects
 

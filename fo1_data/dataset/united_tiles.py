@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fo1_data.boxes import Boxes
+from fo1_data.corpus.region_meta import region_metas, with_region_metas
 from fo1_data.corpus.tile_grid import TileGrid
 from fo1_data.corpus.tile_names import image_of_tile, tile_name
 from fo1_data.corpus.tile_twins import WHOLE, UnitedBoxes, unite_boxes
@@ -99,6 +100,7 @@ class _Tiles:
 
     def _meta(self, whole: pa.RecordBatch, num_empty: int) -> pa.Array:
         meta = json.loads(whole["meta"][0].as_py() or "{}")
+        meta = with_region_metas(meta, self._region_metas()) or {}
         meta[TILES_KEY] = {
             "tile_px": self._grid.tile_px,
             "overlap_px": self._grid.overlap_px,
@@ -109,6 +111,13 @@ class _Tiles:
         if self._contradicted:
             meta[TILES_KEY]["contradicted"] = self._contradicted
         return to_array([json.dumps(meta, ensure_ascii=False, sort_keys=True)], pa.string())
+
+    def _region_metas(self) -> list[dict[str, Any]]:
+        """What the source says of each region of the image, from the rows of the tiles that it went to."""
+        metas: list[dict[str, Any]] = []
+        for text, count in zip(self._rows["meta"].to_pylist(), self._num_regions.tolist(), strict=True):
+            metas += (region_metas(json.loads(text), count) if text else None) or [{}] * count
+        return [metas[place] for place in self._united.kept.tolist()]
 
     @cached_property
     def _places(self) -> npt.NDArray[np.int64]:

@@ -13,6 +13,7 @@ from fo1_data.confidence.answer_signals import answer_signals, content_tokens, s
 from fo1_data.confidence.box_signals import box_signals
 from fo1_data.confidence.signals import FEATURES, as_signals, most_doubtful
 from fo1_data.corpus.images import DecodedImage
+from fo1_data.corpus.region_meta import with_region_metas
 from fo1_data.labelling.questions import LabelQuestion
 from fo1_data.model.engine.generation import Generation
 from fo1_data.model.engine.questions import OpenImage
@@ -240,4 +241,7 @@ def _add_corpus_texts(row: ImageRow, entry: CorpusImage, captions: list[str]) ->
     answer = next((caption for caption in captions if caption), None)
     row.caption = answer if answer is not None else entry.caption
     row.source_caption = entry.caption if answer is not None else None
-    row.meta = json.dumps(entry.meta, ensure_ascii=False, sort_keys=True) if entry.meta else None
+    meta = entry.meta
+    if any(region.box_source is not Source.CORPUS for region in row.regions) or not row.regions:
+        meta = with_region_metas(meta, None)  # what the corpus says of its own boxes
+    row.meta = json.dumps(meta, ensure_ascii=False, sort_keys=True) if meta else None

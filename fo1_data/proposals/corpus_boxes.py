@@ -6,6 +6,7 @@ from typing import Any
 from PIL import Image
 
 from fo1_data.boxes import as_boxes
+from fo1_data.corpus.region_meta import with_region_metas
 from fo1_data.proposals.proposer import Proposals, Proposer
 from schemas.corpus import CorpusImage, CorpusRegion
 
@@ -21,12 +22,11 @@ def with_other_boxes(entry: CorpusImage, regions: list[CorpusRegion], **update: 
 
     `update`: other fields to set.
     """
-    meta = {name: value for name, value in (entry.meta or {}).items() if name != "region_meta"}
     of_image = {
         "phrases": [phrase.model_copy(update={"region_indices": None}) for phrase in entry.phrases],
         "answers": [answer for answer in entry.answers if answer.region_index is None],
         "examples": [],
-        "meta": meta or None,
+        "meta": with_region_metas(entry.meta, None),
     }
     return entry.model_copy(update={"regions": regions, "box_unit": "pixel", **of_image, **update})
 

@@ -1,5 +1,7 @@
 """A corrected row holds what people said of it, whatever the order they said it in."""
 
+import json
+
 import pytest
 from accepted_parts import accepted_part
 from factories import make_count, make_label, make_row
@@ -46,6 +48,22 @@ def test_what_is_said_of_a_moved_region_finds_it_by_either_name(row):
         assert region.labels[-1].annotator == "ada"
         assert any(AT[:19] in reason for reason in region.labels[-1].reasons)
         assert region.decision is Decision.ACCEPT
+
+
+def test_what_the_source_says_of_a_region_stays_with_it(row):
+    meta = {"licence": 3, "region_meta": [{"iscrowd": 1}, {"id": 2}, {"id": 3}]}
+    row = row.model_copy(update={"meta": json.dumps(meta)})
+    first, second, _ = (region.region_id for region in row.regions)
+    changes = [
+        correct(row, "added", after={"box_xyxy": (2, 3, 11, 12)}),
+        correct(row, "deleted", region_id=first),
+        correct(row, "moved", region_id=second, after={"box_xyxy": (1, 1, 30, 20)}),
+    ]
+    after = apply_corrections(row, changes).row
+    assert len(after.regions) == 3
+    assert json.loads(after.meta) == {"licence": 3, "region_meta": [{"id": 2}, {"id": 3}, {}]}
+    untouched = correct(row, "recaptioned", region_id=first, kind="ocr", after={"text": "EXIT"})
+    assert apply_corrections(row, [untouched]).row.meta == row.meta
 
 
 def test_added_and_deleted_regions(row):

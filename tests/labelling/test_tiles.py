@@ -33,6 +33,7 @@ def corpus(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     gold = annotation_of(gold_of(scene, "a.png"))
     gold |= {"width": 640, "height": 240}
     gold["regions"] = [*gold["regions"], {"box_xyxy": [10.25, 20, 600, 230]}]  # type: ignore[misc]
+    gold["regions"] = [{**region, "number": n} for n, region in enumerate(gold["regions"])]  # type: ignore[misc]
     (folder / "annotations.jsonl").write_text(json.dumps(gold) + "\n")
     return folder
 
@@ -66,6 +67,10 @@ def test_what_the_corpus_gives_keeps_every_box_and_its_words(
         assert ours["brief_caption"]
     assert row["source_id"] == gold["id"]
     assert json.loads(row["meta"])["seed"] == scene.seed
+    numbers = [meta["number"] for meta in json.loads(row["meta"])["region_meta"]]
+    boxes = [tuple(gold["regions"][number]["box_xyxy"]) for number in numbers]
+    assert boxes == [tuple(region["box_xyxy"]) for region in row["regions"]]
+    assert numbers != sorted(numbers)  # else the order of tiles would show nothing
     assert sorted(grounding["phrase"] for grounding in row["groundings"]) == sorted(
         phrase["text"] for phrase in gold["phrases"]
     )
@@ -93,3 +98,14 @@ def test_counts_are_of_the_image_and_the_caption_is_asked_once(
     tiles = json.loads(row["meta"])["tiles"]
     assert (tiles["columns"], tiles["rows"]) == (6, 2)
     assert tiles["empty"] >= 4
+
+
+def test_what_the_corpus_says_of_its_boxes_is_not_said_of_those_of_a_detector(
+    corpus: Path, tmp_path: Path, scene: Scene
+) -> None:
+    for settings in ({}, {"tile_px": None}):
+        given = {"labels": "brief_caption", "proposals": "fo1-tiny", **settings}
+        row = label(corpus, tmp_path / f"{len(settings)}", **given)
+        assert row["regions"]
+        meta = json.loads(row["meta"])
+        assert (meta["seed"], "region_meta" in meta) == (scene.seed, False)

@@ -6,9 +6,11 @@ label has another text by then, is left out and listed. Regions are corrected in
 `phrases`; this file corrects the image's caption and its answers.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fo1_data.corpus.region_meta import REGION_META, region_metas, with_region_metas
 from fo1_data.dataset.corrections.phrases import CorrectedPhrases, judge
 from fo1_data.dataset.corrections.region_names import RegionNames, in_order
 from fo1_data.dataset.corrections.regions import CorrectedRegions, is_another_box
@@ -16,7 +18,7 @@ from fo1_data.dataset.human_labels import confirmed, human_label, made_stale
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import Answer, ImageRow
 from schemas.labels import Label, LabelKind, Source, strictest
-from schemas.regions import TEXT_COLUMNS
+from schemas.regions import TEXT_COLUMNS, Region
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,30 @@ class _CorrectedRow:
                 "groundings": groundings,
                 "counts": counts,
                 "answers": answers,
+                "meta": self._meta(regions, ids),
                 "caption": self._caption,
                 "caption_label": self._caption_label,
             }
         )
         return row.model_copy(update={"decision": strictest(label.decision for label in row.all_labels())})
+
+    def _meta(self, regions: Sequence[Region], ids: Mapping[str, str]) -> str | None:
+        """`meta` with what the source says of each region at the region's place; of a drawn one nothing."""
+        if REGION_META not in (self._row.meta or ""):
+            return self._row.meta
+        meta = json.loads(self._row.meta or "{}")
+        metas = region_metas(meta, len(self._row.regions))
+        if metas is None:
+            return self._row.meta
+        said = {
+            ids.get(self._names.name(region.region_id) or ""): of_region
+            for region, of_region in zip(self._row.regions, metas, strict=True)
+        }
+        now = [said.get(region.region_id, {}) for region in regions]
+        if now == metas:
+            return self._row.meta
+        changed = with_region_metas(meta, now)
+        return json.dumps(changed, ensure_ascii=False, sort_keys=True) if changed else None
 
     def _move(self, correction: Correction) -> bool:
         name = self._names.name(correction.region_id)
