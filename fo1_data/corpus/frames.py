@@ -58,6 +58,7 @@ def oriented_entry(
             "box_unit": "pixel",
             "regions": regions if entry.regions is not None else None,
             "phrases": [_remap_phrase(phrase, new_index) for phrase in entry.phrases],
+            "caption_phrases": [_remap_phrase(phrase, new_index) for phrase in entry.caption_phrases],
             "answers": _remap_answers(entry, new_index),
             "examples": _remap_examples(entry, new_index),
             "meta": meta,

@@ -192,6 +192,14 @@ def test_phrases_follow_the_remaining_regions() -> None:
     assert (oriented.width, oriented.height) == (60, 40)
 
 
+def test_phrases_of_the_caption_follow_the_remaining_regions() -> None:
+    phrases = [CorpusPhrase(text="hat", region_indices=[0]), CorpusPhrase(text="dog", region_indices=[0, 2])]
+    entry = entry_of((5, 5, 5, 5), (0, 0, 9, 9), (1, 1, 8, 8), caption_phrases=phrases)
+    oriented, rejects = oriented_entry(entry, decoded((10, 10), 1), "auto")
+    assert len(rejects) == 1
+    assert [phrase.region_indices for phrase in oriented.caption_phrases] == [None, [1]]
+
+
 def test_no_regions_and_unknown_regions_stay_different() -> None:
     image = decoded((60, 40), 1)
     assert oriented_entry(CorpusImage(uri="/x", regions=None), image, "auto")[0].regions is None
