@@ -70,13 +70,13 @@ def unite(first: CorpusImage, second: CorpusImage) -> tuple[CorpusImage, list[Co
             "regions": union.regions,
             "box_unit": first.box_unit if first.regions else second.box_unit,
             "caption": first.caption or second.caption,
-            "caption_phrases": first.caption_phrases or _moved(union, second.caption_phrases),
+            "caption_phrases": _unite_caption_phrases(union),
             "phrases": phrases,
             "counts": _unite_counts(union),
             "answers": _unite_answers(union),
             "tracks": _unite_tracks(union),
             "frame_files": first.frame_files or second.frame_files,
-            "examples": [*first.examples, *_moved_examples(union)],
+            "examples": _unite_examples(union),
             "meta": meta or None,
         }
     )
@@ -190,18 +190,35 @@ def _moved(union: _Union, phrases: Sequence[CorpusPhrase]) -> list[CorpusPhrase]
     return moved
 
 
+def _unite_caption_phrases(union: _Union) -> list[CorpusPhrase]:
+    """The phrases of the caption that is kept: those of another caption are not its own."""
+    first, second = union.first, union.second
+    moved = _moved(union, second.caption_phrases)
+    is_other = bool(first.caption and second.caption and first.caption != second.caption)
+    if not moved or moved == first.caption_phrases:
+        return first.caption_phrases
+    if not is_other and not first.caption_phrases:
+        return moved
+    message = "the phrases of its caption are not those of the first one's"
+    union.contradictions.append(Contradiction({ContentKind.PHRASES: len(moved)}, message))
+    return first.caption_phrases
+
+
 def _unite_counts(union: _Union) -> list[CorpusCount]:
-    counts = {count.text: count for count in union.first.counts}
+    counts, known = list(union.first.counts), {count.text: count.count for count in union.first.counts}
     for count in union.second.counts:
-        known = counts.setdefault(count.text, count)
-        if known.count != count.count:
-            message = f"two sources count {known.count} and {count.count} of {count.text!r}"
+        if count.text not in known:
+            counts.append(count)
+        elif count not in union.first.counts:
+            message = f"two sources count {known[count.text]} and {count.count} of {count.text!r}"
             union.contradictions.append(Contradiction({ContentKind.COUNTS: 1}, message))
-    return list(counts.values())
+    return counts
 
 
 def _unite_answers(union: _Union) -> list[CorpusAnswer]:
-    answers = {(answer.question, answer.region_index): answer for answer in union.first.answers}
+    """The first one's answers, of which several may be to one question, and those to other questions."""
+    answers, known = list(union.first.answers), set(map(_said_in_answer, union.first.answers))
+    asked = {(question, index) for question, index, _ in known}
     for answer in union.second.answers:
         index = answer.region_index
         if index is not None and index not in union.index_of:
@@ -210,11 +227,16 @@ def _unite_answers(union: _Union) -> list[CorpusAnswer]:
             continue
         new_index = None if index is None else union.index_of[index]
         moved = answer.model_copy(update={"region_index": new_index})
-        known = answers.setdefault((moved.question, moved.region_index), moved)
-        if known.answer != moved.answer:
+        if (moved.question, moved.region_index) not in asked:
+            answers.append(moved)
+        elif _said_in_answer(moved) not in known:
             message = f"two sources answer {answer.question!r} differently"
             union.contradictions.append(Contradiction({ContentKind.ANSWERS: 1}, message))
-    return list(answers.values())
+    return answers
+
+
+def _said_in_answer(answer: CorpusAnswer) -> tuple[str, int | None, str]:
+    return answer.question, answer.region_index, answer.answer
 
 
 def _unite_tracks(union: _Union) -> list[GivenTrack] | None:
@@ -231,8 +253,8 @@ def _unite_tracks(union: _Union) -> list[GivenTrack] | None:
     return list(tracks.values())
 
 
-def _moved_examples(union: _Union) -> list[CorpusExample]:
-    return [
+def _unite_examples(union: _Union) -> list[CorpusExample]:
+    moved = (
         CorpusExample(
             region_index=union.index_of[example.region_index],
             region_indices=[
@@ -241,7 +263,9 @@ def _moved_examples(union: _Union) -> list[CorpusExample]:
         )
         for example in union.second.examples
         if example.region_index in union.index_of
-    ]
+    )
+    first = union.first.examples
+    return [*first, *(example for example in moved if example not in first)]
 
 
 def _unite_meta(union: _Union) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Pieces of several sources become one entry per image; nothing is lost or doubled without being counted."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from fo1_data.corpus.gathering import gather
 from fo1_data.corpus.listing import Found, Item, Piece, Refused, contents_of
 from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import CorpusError
-from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.sources import ContentKind
 
 ONE_IMAGE = {ContentKind.IMAGES: 1}
@@ -169,6 +170,52 @@ def test_the_answer_of_a_region_that_is_left_out_is_not_one_of_the_image() -> No
     listing = gather(_items(first, second))
     assert listing.entries[0].answers == []
     assert listing.sources[1].rejected == {ContentKind.BOXES: 1, ContentKind.ANSWERS: 1}
+
+
+def test_several_answers_to_one_question_stay_beside_a_second_source() -> None:
+    answers = [CorpusAnswer(question="what?", answer=text) for text in ("a cat", "a kitten")]
+    counts = [CorpusCount(text="cat", count=number) for number in (1, 2)]
+    first = Piece("a", _entry(answers=answers, counts=counts))
+    second = Piece("b", _entry(phrases=[CorpusPhrase(text="cat")], answers=answers[1:], counts=counts[1:]))
+    for pieces in ((first, second), (second, first, Piece("c", _entry(id="7")))):
+        listing = gather(_items(*pieces))
+        found = sum((Counter(source.found) for source in listing.sources), Counter())
+        rejected = sum((Counter(source.rejected) for source in listing.sources), Counter())
+        assert found[ContentKind.ANSWERS] == 3
+        assert len(listing.entries[0].answers) + rejected[ContentKind.ANSWERS] == 2
+        assert len(listing.entries[0].counts) + rejected[ContentKind.COUNTS] == 2
+
+
+@pytest.mark.parametrize(("caption", "num_rejected"), [("A dog", 1), ("A cat", 0), (None, 0)])
+def test_phrases_of_another_caption_are_refused(caption: str | None, num_rejected: int) -> None:
+    phrases = [CorpusPhrase(text="cat", region_indices=[0])]
+    first = Piece("a", _entry(caption=caption))
+    second = Piece(
+        "b", _entry(caption="A cat", regions=[CorpusRegion(box_xyxy=BOXES[0])], caption_phrases=phrases)
+    )
+    listing = gather(_items(first, second))
+    assert listing.entries[0].caption_phrases == ([] if num_rejected else phrases)
+    assert listing.sources[1].rejected.get(ContentKind.PHRASES, 0) == num_rejected
+
+
+def test_other_phrases_of_one_caption_are_refused_and_counted() -> None:
+    region = CorpusRegion(box_xyxy=BOXES[0])
+    texts = ("cat", "A cat")
+    first, second = (
+        Piece(text, _entry(caption="A cat", regions=[region],
+                           caption_phrases=[CorpusPhrase(text=text, region_indices=[0])]))
+        for text in texts
+    )  # fmt: skip
+    listing = gather(_items(first, second))
+    assert [phrase.text for phrase in listing.entries[0].caption_phrases] == ["cat"]
+    assert listing.sources[1].rejected == {ContentKind.PHRASES: 1}
+
+
+def test_an_example_that_two_sources_give_is_one() -> None:
+    regions = [CorpusRegion(box_xyxy=box) for box in BOXES[:2]]
+    examples = [CorpusExample(region_index=0, region_indices=[1])]
+    piece = Piece("a", _entry(regions=regions, examples=examples))
+    assert gather(_items(piece, replace(piece, source="b"))).entries[0].examples == examples
 
 
 def test_odd_meta_of_two_sources_is_kept() -> None:
