@@ -136,6 +136,55 @@ def test_boxes_on_the_antimeridian_are_cut_and_come_back(tmp_path: Path) -> None
         assert np.abs(got[0] - BOXES[0]).max() < 0.01
 
 
+def test_geoparquet_in_degrees_is_cut_at_the_antimeridian(tmp_path: Path) -> None:
+    row = scene(tmp_path, "a.tif", Affine(0.01, 0, 178.0, 0, -0.01, -15.0), "EPSG:4326")
+    file = export(tmp_path, [row], "geoparquet")
+    table = geopandas.read_parquet(file)
+    assert table.crs.to_string() == "EPSG:4326"
+    assert all(part.exterior.is_ccw for part in table.geometry.explode())
+    assert table.geometry.bounds.abs().to_numpy().max() <= 180
+    assert table.geometry.set_crs(UTM, allow_override=True).area.to_numpy() == pytest.approx(
+        [(box[2] - box[0]) * (box[3] - box[1]) * 1e-4 for box in BOXES]
+    )
+    [entry], _, _ = load_boxes_file(str(file)).pair_with([CorpusImage(uri=row.uri)])
+    got = np.array([region.box_xyxy for region in entry.regions or []])
+    assert np.abs(got - np.array(BOXES)).max() < 0.01
+
+
+@pytest.mark.parametrize(("crs", "pole"), [("EPSG:3413", 90), ("EPSG:3031", -90)])
+def test_a_box_around_a_pole_has_it_inside_and_comes_back(tmp_path: Path, crs: str, pole: int) -> None:
+    """The whole image, and no other box, has the pole: it is at column 250, row 200."""
+    row = scene(tmp_path, "a.tif", Affine(1000, 0, -250_000, 0, -1000, 200_000), crs)
+    file = export(tmp_path, [row], "geojson")
+    table = geopandas.read_file(file)
+    assert (table.geometry.is_valid.all(), table.geometry.exterior.is_ccw.all()) == (True, True)
+    spans = table.geometry.bounds
+    assert spans.miny.eq(-90).tolist() == [False, pole < 0, False]
+    assert spans.maxy.eq(90).tolist() == [False, pole > 0, False]
+    assert (spans.maxx - spans.minx).eq(360).tolist() == [False, True, False]
+    [entry], _, _ = load_boxes_file(str(file)).pair_with([CorpusImage(uri=row.uri)])
+    got = np.array([region.box_xyxy for region in entry.regions or []])
+    assert np.abs(got - np.array(BOXES)).max() < 0.1
+
+
+@pytest.mark.parametrize("form", ["geoparquet", "geojson"])
+def test_boxes_that_reach_beyond_the_globe_are_left_out_and_counted(tmp_path: Path, form: str) -> None:
+    """The disk of the Earth as a satellite sees it does not fill the corners of its pictures."""
+    geostationary = "+proj=geos +h=35785831 +lon_0=0 +sweep=y +ellps=WGS84"
+    rows = [
+        scene(tmp_path, "a.tif", Affine(27_500, 0, -5_500_000, 0, -37_000, 5_500_000), geostationary),
+        scene(tmp_path, "b.tif", TRANSFORMS["north up"]),
+    ]
+    make_dataset(tmp_path / "ds", rows)
+    written = export_dataset(str(tmp_path / "ds"), form, str(tmp_path / form))
+    assert written == {
+        "images": 2, "regions": 4, "images_without_coordinates": 0, "regions_without_coordinates": 2
+    }  # fmt: skip
+    file = next((tmp_path / form).glob("regions.*"))
+    table = geopandas.read_parquet(file) if form == "geoparquet" else geopandas.read_file(file)
+    assert (len(table), bool(np.isfinite(table.geometry.bounds.to_numpy()).all())) == (4, True)
+
+
 @given(st.floats(-180, 180), st.floats(-60, 60), st.floats(0.001, 40), st.floats(0.001, 20))
 @settings(max_examples=60, deadline=None)
 def test_a_cut_ring_keeps_its_area(lon: float, lat: float, width: float, height: float) -> None:
