@@ -158,6 +158,24 @@ def test_yolo_paths_start_in_the_folder_of_data_yaml(tmp_path: Path, rows: list[
         assert list((tmp_path / "yolo" / document[split]).rglob("*.png"))
 
 
+def test_names_of_odd_characters_are_read_from_data_yaml_as_they_are(tmp_path: Path) -> None:
+    names = ["a\x7fb", "a\x85b", "a\x9fb", "a\u2028b", "a\nb", "\ufeffcafé 😀", 'a "b" \\ c', "\ufffe"]
+    row = make_row(0, num_regions=len(names), folder=tmp_path / "made")
+    for region, name in zip(row.regions, names, strict=True):
+        region.source_label, region.box_source = name, Source.CORPUS
+    row.groundings = []
+    make_dataset(tmp_path / "d", [row])
+    export_dataset(str(tmp_path / "d"), "yolo", str(tmp_path / "yolo"))
+    text = (tmp_path / "yolo" / "data.yaml").read_text(encoding="utf-8")
+    assert list(yaml.safe_load(text)["names"].values()) == sorted(names)
+    regions = [
+        region
+        for entry in load_listing(str(tmp_path / "yolo")).entries
+        for region in entry.regions or []
+    ]
+    assert [region.label for region in regions] == names
+
+
 def test_images_keep_their_names(tmp_path: Path) -> None:
     """Their folders too, with the start of their id behind the stem where two would meet; none is lost."""
     places = ["a/x.png", "b/x.png", "b/x.jpg", "b/images/X.png", "b/X.PNG"]

@@ -9,6 +9,7 @@ when people changed boxes.
 """
 
 import json
+import re
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.card import splits_of
@@ -20,6 +21,8 @@ from fo1_data.dataset.reader import Dataset
 from fo1_data.dataset.versions.publish import without_stale
 from fo1_data.storage.store import Store
 from schemas.images import ImageRow
+
+_NOT_IN_YAML = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def export_yolo(dataset: Dataset, store: Store, limits: InputLimits) -> dict[str, int]:
@@ -69,5 +72,11 @@ def _data_yaml(splits: list[str], names: list[str]) -> str:
     if "test" in splits:
         lines.append("test: images/test")
     lines.append("names:")
-    lines += [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(names)]
+    lines += [f"  {number}: {_yaml_text(name)}" for number, name in enumerate(names)]
     return "\n".join(lines) + "\n"
+
+
+def _yaml_text(text: str) -> str:
+    """A text in quotes, as JSON has it, without the characters that YAML refuses or takes for line breaks."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
