@@ -169,9 +169,7 @@ def test_names_of_odd_characters_are_read_from_data_yaml_as_they_are(tmp_path: P
     text = (tmp_path / "yolo" / "data.yaml").read_text(encoding="utf-8")
     assert list(yaml.safe_load(text)["names"].values()) == sorted(names)
     regions = [
-        region
-        for entry in load_listing(str(tmp_path / "yolo")).entries
-        for region in entry.regions or []
+        region for entry in load_listing(str(tmp_path / "yolo")).entries for region in entry.regions or []
     ]
     assert [region.label for region in regions] == names
 

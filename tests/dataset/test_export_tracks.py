@@ -160,6 +160,15 @@ def test_a_dataset_is_exported_as_mot_challenge_and_read_back(tmp_path: Path) ->
         assert found.label == "thing"
 
 
+@pytest.mark.parametrize("label", ["red\nvan", "\x85red van", "red\u2028van\r\n"])
+def test_a_class_of_several_lines_is_one_line_of_mot_challenge(tmp_path: Path, label: str) -> None:
+    clip = write_clip(tmp_path / "clips/yard")
+    clip.tracks[0].source_label = label
+    export_dataset(write_dataset(tmp_path / "d", [clip]), "mot", str(tmp_path / "mot"), copy_images=True)
+    (entry,) = load_listing(str(tmp_path / "mot"), frame_every_s=None).entries
+    assert [track.label for track in entry.tracks or []] == ["red van", "thing"]
+
+
 def test_a_dataset_is_exported_as_youtube_vis_and_read_back(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clips/yard")
     dataset = write_dataset(tmp_path / "d", [clip])

@@ -9,7 +9,14 @@ said in it: all is 1.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fo1_data.dataset.exports.videos import VideoNames, class_of, classes_of, copy_frames, require_videos
+from fo1_data.dataset.exports.videos import (
+    NO_CLASS,
+    VideoNames,
+    class_of,
+    classes_of,
+    copy_frames,
+    require_videos,
+)
 from fo1_data.dataset.given_videos import iterate_videos
 from fo1_data.dataset.reader import Dataset
 from fo1_data.storage.store import Store
@@ -32,7 +39,7 @@ def export_mot(dataset: Dataset, store: Store, *, copy_images: bool = False) -> 
         lines = list(mot_lines(tracks, numbers))
         store.write_bytes(f"{name}/seqinfo.ini", _info(name, video).encode())
         store.write_bytes(f"{name}/gt/gt.txt", "".join(lines).encode())
-        store.write_bytes(f"{name}/gt/labels.txt", "".join(f"{label}\n" for label in classes).encode())
+        store.write_bytes(f"{name}/gt/labels.txt", "".join(map(_line_of_class, classes)).encode())
         if copy_images:
             paths = [f"{name}/img1/{number:06d}.jpg" for number in range(1, video.num_frames + 1)]
             written["frames"] += copy_frames(video, store, paths)
@@ -53,6 +60,11 @@ def mot_lines(tracks: Sequence[GivenTrack], class_numbers: Mapping[str, int]) ->
     for frame, number, (left, top, right, bottom), class_number in sorted(boxes, key=lambda box: box[:2]):
         place = (f"{value:.3f}" for value in (left + 1, top + 1, right - left, bottom - top))
         yield f"{frame + 1},{number},{','.join(place)},1,{class_number},1\n"
+
+
+def _line_of_class(label: str) -> str:
+    """The name of a class on one line: its place among the lines is its number."""
+    return (" ".join(label.split()) or NO_CLASS) + "\n"
 
 
 def _info(name: str, video: VideoRow) -> str:
