@@ -1,6 +1,7 @@
 """Structured reports hold every region and caption exactly, and belong to the file that was labelled."""
 
 import json
+import tracemalloc
 
 import highdicom as hd
 import numpy as np
@@ -94,6 +95,45 @@ def test_equal_frames_that_share_a_row_are_all_in_the_report(tmp_path):
     (report,) = (tmp_path / "sr").glob("*.dcm")
     images = [group.roi.ContentSequence[0].ReferencedSOPSequence[0] for group in groups_of(report)]
     assert sorted(image.ReferencedFrameNumber for image in images) == [1, 1, 2, 2, 3, 3]
+
+
+def test_a_frame_that_is_equal_in_another_file_is_in_that_files_report_or_counted(tmp_path):
+    path, rows = labelled(tmp_path)
+    other = pydicom.dcmread(path)
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    other.save_as(path.with_name("b.dcm"), enforce_file_format=True)
+    rows[0].uris = [entry.name for entry in load_listing(str(tmp_path / "files")).entries]
+    make_dataset(tmp_path / "shared row", rows)
+    export = {"address": str(tmp_path / "shared row"), "form": "dicom-sr"}
+    files = str(tmp_path / "files")
+    written = export_dataset(**export, out=str(tmp_path / "sr"), dicom_files=files)
+    assert (written["reports"], written["images"], written["left_out_elsewhere"]) == (2, 2, 0)
+    referred = {
+        group.roi.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        for report in (tmp_path / "sr").glob("*.dcm")
+        for group in groups_of(report)
+    }
+    assert referred == {other.SOPInstanceUID, pydicom.dcmread(path).SOPInstanceUID}
+    path.with_name("b.dcm").rename(path.with_name("moved.dcm"))
+    written = export_dataset(**export, out=str(tmp_path / "less"), dicom_files=files)
+    assert (written["reports"], written["images"], written["left_out_elsewhere"]) == (1, 1, 1)
+
+
+def test_pixels_of_rows_are_not_held(tmp_path):
+    """Rows of DICOM frames hold their pictures, which may be more together than memory has room for."""
+    _, (labelled_row,) = labelled(tmp_path)
+    rows = [make_row(seed=number) for number in range(40)]
+    for number, row in enumerate(rows):
+        row.uri, row.uris, row.meta = labelled_row.uri, labelled_row.uris, labelled_row.meta
+        row.image.bytes = np.random.default_rng(number).bytes(10**6)
+    make_dataset(tmp_path / "many", rows)
+    files = str(tmp_path / "files")
+    export_dataset(str(tmp_path / "dataset"), "dicom-sr", str(tmp_path / "first"), dicom_files=files)
+    tracemalloc.start()
+    export_dataset(str(tmp_path / "many"), "dicom-sr", str(tmp_path / "sr"), dicom_files=files)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * 10**6
 
 
 def test_a_file_that_moved_is_found_and_one_that_is_gone_is_an_error(tmp_path):

@@ -10,6 +10,7 @@ Phrases, counts, answers and confidences are dropped, and regions that are stale
 import io
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fo1_data.corpus.dicom.settings import DicomSettings
 from fo1_data.corpus.frame_names import number_of_frame
 from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.layout import code_version
+from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.reader import Dataset
 from fo1_data.dataset.versions.publish import without_stale
 from fo1_data.errors import ConfigError, DatasetError
@@ -37,6 +39,9 @@ _ALL_FRAMES = 2**31 - 1
 def export_dicom_sr(dataset: Dataset, store: Store, files: str | None) -> dict[str, int]:
     """Write a report for each DICOM file with regions; returns how many reports, regions and images.
 
+    `left_out_elsewhere`: frames equal to a labelled one in other files, of which one was not found, because
+    only the first of them is known by its UID, the others by where they were.
+
     `files`: the folder, file or DICOMDIR with the images that were labelled.
     Raises ConfigError without them or without highdicom, DatasetError if one of them is missing.
     """
@@ -44,14 +49,20 @@ def export_dicom_sr(dataset: Dataset, store: Store, files: str | None) -> dict[s
         raise ConfigError("--format dicom-sr needs --dicom-files DIR, where the labelled files are")
     _require_highdicom()
     rows: dict[str, list[tuple[int, ImageRow]]] = defaultdict(list)
-    num_others = 0
-    for row in map(without_stale, dataset.rows()):
+    num_others = num_elsewhere = 0
+    places, instance_at = _places(files)
+    for row in map(without_stale, light_rows(dataset, pixels=False)):
         facts = (json.loads(row.meta) if row.meta else {}).get(META) or {}
         if facts.get("instance") is None:
             num_others += 1
-        elif row.regions:
-            rows[facts["instance"]] += [(frame, row) for frame in _frames(row)]
-    places = _places(files)
+            continue
+        own = {row.uri.partition("::")[0]: facts["instance"]}
+        for address, frame in _frames(row) if row.regions else ():
+            instance = own.get(address) or instance_at.get(address)
+            if instance is None:
+                num_elsewhere += 1
+            else:
+                rows[instance].append((frame, row))
     missing = rows.keys() - places.keys()
     if missing:
         raise DatasetError(
@@ -66,6 +77,7 @@ def export_dicom_sr(dataset: Dataset, store: Store, files: str | None) -> dict[s
         "images": len(framed),
         "regions": sum(len(row.regions) for row in framed),
         "left_out_no_dicom": num_others,
+        "left_out_elsewhere": num_elsewhere,
     }
 
 
@@ -76,22 +88,25 @@ def _require_highdicom() -> None:
         raise ConfigError("--format dicom-sr needs highdicom: install fo1-data[dicom]") from None
 
 
-def _frames(row: ImageRow) -> list[int]:
-    """The frames of the row's file that it stands for: equal frames share a row."""
-    address = row.uri.partition("::")[0]
-    places = [uri.partition("::") for uri in row.uris]
-    return [number for place, _, inner in places if place == address and (number := number_of_frame(inner))]
+def _frames(row: ImageRow) -> Iterator[tuple[str, int]]:
+    """Address and number of each frame that the row stands for: equal ones, also of other files, share it."""
+    for uri in row.uris:
+        address, _, inner = uri.partition("::")
+        if (number := number_of_frame(inner)) is not None:
+            yield address, number
 
 
-def _places(files: str) -> dict[str, str]:
-    """The address of each DICOM file by the hash of its UID."""
+def _places(files: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The address of each DICOM file by the hash of its UID, and that hash by the address in rows."""
     settings = DicomSettings(allow_burned_in_text=True, max_frames=_ALL_FRAMES)
-    entries = load_listing(files, dicom=settings).entries
-    return {
-        facts["instance"]: entry.origin.uri
-        for entry in entries
-        if (facts := (entry.meta or {}).get(META)) and facts["instance"] is not None
-    }
+    places: dict[str, str] = {}
+    instance_at: dict[str, str] = {}
+    for entry in load_listing(files, dicom=settings).entries:
+        facts = (entry.meta or {}).get(META)
+        if facts and facts["instance"] is not None:
+            places[facts["instance"]] = entry.origin.uri
+            instance_at |= dict.fromkeys((entry.uri, entry.origin.uri), facts["instance"])
+    return places, instance_at
 
 
 def _report(rows: list[tuple[int, ImageRow]], address: str, number: int) -> bytes:
