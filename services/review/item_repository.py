@@ -25,29 +25,36 @@ async def add_items(session: AsyncSession, items: Sequence[dict[str, Any]]) -> N
 
 
 async def order_items(session: AsyncSession, review_id: str, max_items: int | None = None) -> None:
-    """Set the position of every waiting item: most doubtful first, audit items spread evenly among them.
+    """Set the position of every waiting item: most doubtful first, audit items spread evenly among them, and
+    honeypots among both.
 
-    Audit items are ordered by image id, which is a random order. If the review would have more than
-    `max_items` items, the waiting items at the end are deleted.
+    Audit items and honeypots are ordered by image id, which is a random order. If the review would have more
+    than `max_items` items, the waiting items at the end are deleted, honeypots last of all. Further rounds
+    are not counted and stay where they are: people have annotated these images already.
     """
-    waiting = (ReviewItem.review_id == review_id, ReviewItem.state == ItemState.WAITING)
-    by_doubt = select(ReviewItem.id).where(*waiting, ReviewItem.lane == Lane.REVIEW)
+    first_round = (ReviewItem.review_id == review_id, ReviewItem.round == 1)
+    waiting = (*first_round, ReviewItem.state == ItemState.WAITING)
+    by_doubt = select(ReviewItem.id).where(*waiting, ReviewItem.known.is_(None))
+    by_doubt = by_doubt.where(ReviewItem.lane == Lane.REVIEW)
     by_doubt = by_doubt.order_by(ReviewItem.doubt.desc(), ReviewItem.image_id)
-    by_image = select(ReviewItem.id).where(*waiting, ReviewItem.lane == Lane.AUDIT)
-    by_image = by_image.order_by(ReviewItem.image_id)
+    by_image = select(ReviewItem.id).where(*waiting).order_by(ReviewItem.image_id)
     review_ids = (await session.scalars(by_doubt)).all()
-    audit_ids = (await session.scalars(by_image)).all()
-    positions = [
-        {"id": item_id, "position": position}
-        for position, item_id in enumerate(interleave(review_ids, audit_ids))
-    ]
+    audited = by_image.where(ReviewItem.known.is_(None), ReviewItem.lane == Lane.AUDIT)
+    audit_ids = (await session.scalars(audited)).all()
+    honeypot_ids = (await session.scalars(by_image.where(ReviewItem.known.is_not(None)))).all()
+    item_ids = interleave(review_ids, audit_ids)
+    room = len(item_ids) + len(honeypot_ids)
+    if max_items is not None:
+        begun = select(func.count()).where(*first_round, ReviewItem.state != ItemState.WAITING)
+        room = min(room, max(max_items - (await session.scalar(begun) or 0), 0))
+    honeypot_ids = honeypot_ids[:room]
+    ordered = interleave(item_ids[: room - len(honeypot_ids)], honeypot_ids)
+    # What no position is set of is beyond the limit.
+    await session.execute(update(ReviewItem).where(*waiting).values(position=len(ordered)))
+    positions = [{"id": item_id, "position": position} for position, item_id in enumerate(ordered)]
     for start in range(0, len(positions), ITEMS_PER_STATEMENT):
         await session.execute(update(ReviewItem), positions[start : start + ITEMS_PER_STATEMENT])
-    if max_items is not None:
-        counts = await count_items(session, review_id)
-        num_sent = sum(number for (_, state), number in counts.items() if state != ItemState.WAITING)
-        surplus = ReviewItem.position >= max(max_items - num_sent, 0)
-        await session.execute(delete(ReviewItem).where(*waiting, surplus))
+    await session.execute(delete(ReviewItem).where(*waiting, ReviewItem.position >= len(ordered)))
 
 
 async def image_ids(session: AsyncSession, review_id: str) -> list[str]:

@@ -74,24 +74,24 @@ def draw_honeypots(
     dataset: Dataset,
     source: HoneypotSource,
     options: ReviewOptions,
-    is_pushed: Callable[[ImageRow], bool],
+    num_pushed: Callable[[ImageRow], int],
     review_key: str,
 ) -> Collection[str]:
     """The ids of the images to mix in, so many that they are about the wanted share of all tasks.
 
-    Images that are not pushed otherwise (`is_pushed`) are taken first, because an image that is drawn gives
-    no corrections. Raises ConfigError if no image has a known answer.
+    Images that are not pushed otherwise (`num_pushed`: in how many tasks one is) are taken first, because an
+    image that is drawn gives no corrections. Raises ConfigError if no image has a known answer.
     """
     candidates: dict[bool, _Candidates] = {False: _Candidates(), True: _Candidates()}
     num_items = 0
     for row in light_rows(dataset, pixels=False):
-        pushed = is_pushed(row)
-        num_items += pushed
+        num_tasks = num_pushed(row)
+        num_items += num_tasks
         honeypot = source.find(row)
         if honeypot is not None:
             order = hashlib.sha256(f"{review_key} {row.image_id}".encode()).hexdigest()
-            candidates[pushed].add(order, row.image_id, honeypot)
-    num_items, share = min(num_items, options.limit or num_items), options.honeypots or 0.0
+            candidates[num_tasks > 0].add(order, row.image_id, honeypot)
+    share = options.honeypots or 0.0
     others, among_items = candidates[False].in_order(), candidates[True].in_order()
     if not others and not among_items:
         raise ConfigError(
@@ -101,6 +101,8 @@ def draw_honeypots(
     num = math.ceil(num_items * share / (1 - share))
     if len(others) < num:
         num = math.ceil((num_items + len(others)) * share)
+    if options.limit is not None:
+        num = min(num, math.ceil(options.limit * share))
     return {*[*others, *among_items][: max(1, num)]}
 
 

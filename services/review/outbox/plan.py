@@ -85,10 +85,10 @@ def _items(
     drawn: Collection[str] = ()
     if source is not None:
 
-        def is_pushed(row: ImageRow) -> bool:
-            return any(_pushed(part.row, routed, options, selected) for part in parts_of(row))
+        def num_pushed(row: ImageRow) -> int:
+            return sum(_pushed(part.row, routed, options, selected) is not None for part in parts_of(row))
 
-        drawn = draw_honeypots(dataset, source, options, is_pushed, review_key)
+        drawn = draw_honeypots(dataset, source, options, num_pushed, review_key)
     for row in light_rows(dataset, pixels=False, signals=True):
         honeypot = source.find(row) if source is not None and row.image_id in drawn else None
         if honeypot is not None:

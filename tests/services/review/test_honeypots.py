@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from factories import make_dataset, make_row
 from fake_label_studio import FakeLabelStudio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from fo1_data.errors import ConfigError
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import ImageRow
 from schemas.labels import LabelKind
+from schemas.regions import make_region_id
 from schemas.reviews import ReviewOptions
 from services.database.review_tables import ReviewItem
 from services.label_studio.annotated import parse_result
@@ -110,6 +112,36 @@ async def test_a_share_of_tasks_is_known_and_looks_like_the_others(
         assert any(order[: len(order) // 2])
         assert any(order[len(order) // 2 :])
         assert (await view(bench)).honeypots == len(honeypots)
+
+
+async def test_a_limit_leaves_honeypots_their_share(
+    home: Path, dataset: tuple[Path, list[ImageRow]], gold: Path
+) -> None:
+    async with pushed(home, dataset[0], gold, honeypots=0.5, limit=4) as (bench, fake):
+        assert (len(fake.tasks), len(await honeypots_of(bench))) == (4, 2)
+        await bench.ask_again(dataset[0], limit=8)
+        await bench.push.run(bench.review_id)
+        # What was pushed as any other task stays one, so that there may be fewer than four.
+        assert len(fake.tasks) == 8
+        assert 2 <= len(await honeypots_of(bench)) <= 4
+
+
+def test_honeypots_are_a_share_of_the_parts_of_large_images(tmp_path: Path) -> None:
+    rows = [make_row(seed, 1, folder=tmp_path) for seed in range(6)]
+    large = make_row(6, 40, folder=tmp_path)
+    large.width = large.height = 12_000
+    boxes = [(i % 8 * 1500.0, i // 8 * 1500.0, i % 8 * 1500.0 + 9, i // 8 * 1500.0 + 9) for i in range(40)]
+    for region, box in zip(large.regions, boxes, strict=True):
+        region.region_id, region.box_xyxy = make_region_id(large.image_id, box), box
+    make_dataset(tmp_path / "d", [*rows, large])
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text("".join(json.dumps(gold_of(row, False)) + "\n" for row in rows))
+    options = ReviewOptions(honeypots=0.125, honeypot_gold=str(gold))
+
+    items = [item for batch in plan_items(str(tmp_path / "d"), "rev", "key", options) for item in batch]
+
+    num_honeypots = sum(item["known"] is not None for item in items)
+    assert (len(items), num_honeypots) == (47, 6)
 
 
 async def test_each_annotators_accuracy_is_told_with_its_interval(

@@ -256,6 +256,25 @@ async def test_both_databases_carry_a_review(
         assert await bench.annotations() == {"submitted": 2, "deleted": 1}
 
 
+async def test_a_question_that_is_asked_again_outlives_another_push_with_a_limit(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    folder, rows = dataset
+    fake = FakeLabelStudio()
+    async with open_bench(home, folder, fake, limit=1, annotators=2) as bench:
+        await bench.push.run(bench.review_id)
+        [task] = fake.tasks.values()
+        row = next(row for row in rows if row.image_id == task["data"]["image_id"])
+        fake.annotate(task, caption(row, "one thing"), person=1)
+        fake.annotate(task, caption(row, "another thing"), person=2)
+        await bench.changed()
+        await bench.ask_again(folder, limit=1, annotators=2, asked_only=True)
+        await bench.push.run(bench.review_id)
+
+        assert len(fake.tasks) == 2
+        assert {task["data"]["image_id"] for task in fake.tasks.values()} == {row.image_id}
+
+
 async def test_ground_truth_holds(home: Path, dataset: tuple[Path, list[ImageRow]]) -> None:
     async with pushed(home, dataset, annotators=2) as bench:
         fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
