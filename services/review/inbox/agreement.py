@@ -2,7 +2,7 @@
 
 Agreement of two annotations, 0 to 1: boxes are matched greedily by falling IoU, at least MATCH_IOU. Each
 matched pair scores the share of its parts that are equal: its texts, normalised; its phrases; its verdict;
-and whether its IoU is at least SAME_IOU. The sum is divided by the number of boxes of both, matched ones
+the class that somebody gave it; and whether its IoU is at least SAME_IOU. The sum is divided by the number of boxes of both, matched ones
 counted once. The image's caption, its counts and each answer to a free question are one more part each if
 either annotation has it. Two annotations with nothing to compare agree by 1.
 
@@ -114,6 +114,7 @@ def _region_agreement(a: AnnotatedRegion, b: AnnotatedRegion) -> float:
     parts = [normalised(a.texts.get(kind)) == normalised(b.texts.get(kind)) for kind in kinds]
     parts += [_same_places(a, b), a.phrases == b.phrases]
     parts += [(a.verdict is not False) == (b.verdict is not False)]
+    parts += [normalised(a.label) == normalised(b.label)] if a.label or b.label else []
     return sum(parts) / len(parts)
 
 

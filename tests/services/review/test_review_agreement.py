@@ -34,6 +34,18 @@ def test_case_and_spaces_are_no_disagreement_and_words_are() -> None:
     assert agreement(annotated(), annotated(a="green square")) < SAME
 
 
+def test_another_class_of_a_box_is_a_disagreement() -> None:
+    opinions = [annotated(), annotated(), annotated()]
+    for opinion, label in zip(opinions, ("Cat", "cat", "dog"), strict=True):
+        next(iter(opinion.regions.values())).label = label
+    assert agreement(opinions[0], opinions[1]) == SAME
+    assert agreement(opinions[0], opinions[2]) < SAME
+    assert agreement(annotated(), opinions[2]) < SAME
+    resolution = resolve([vote(1, "ann", opinions[0]), vote(2, "bob", opinions[2])])
+    assert resolution is not None
+    assert resolution.disputed
+
+
 def test_boxes_are_matched_by_overlap_not_by_id() -> None:
     a, b = annotated(), annotated()
     b.regions = {f"other {index}": region for index, region in enumerate(reversed(b.regions.values()))}
