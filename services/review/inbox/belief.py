@@ -15,7 +15,7 @@ from schemas.reviews import AsideReason
 from services.label_studio.annotated import ParsedAnnotation
 from services.label_studio.convert import result_of
 from services.label_studio.fields import ProjectFields
-from services.label_studio.labelling_config import ANSWERS, TEXT_FIELDS
+from services.label_studio.labelling_config import ANSWERS, CAPTION, COUNTS, TEXT_FIELDS
 from services.label_studio.shown import ShownImage, without_fields
 from services.review.inbox.differences import corrections_of
 from services.review.inbox.submission import Submission
@@ -112,6 +112,8 @@ def believed_corrections(
     heard = replace(
         annotated,
         marks_not_read=annotated.marks_not_read | absent,
+        caption=None if CAPTION in silent else annotated.caption,
+        counts=None if COUNTS in silent else annotated.counts,
         answers={} if ANSWERS in silent else annotated.answers,
         regions={
             mark: replace(region, verdict=None) if mark in unclear else region

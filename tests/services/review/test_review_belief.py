@@ -255,3 +255,18 @@ def test_a_wrong_without_the_field_of_its_text_deletes_no_box() -> None:
     after = looked_at_annotation(shown.packed(), result, BY, ["brief_caption"]).corrections
     assert {part.action for part in after} == {CorrectionAction.VERDICT}
     assert all(part.right for part in after)
+
+
+@pytest.mark.parametrize(("name", "text"), [("image_caption", "other shapes"), ("counts", "shape = 3")])
+def test_a_text_of_the_image_that_is_there_twice_says_nothing(name: str, text: str) -> None:
+    shown = make_shown()
+    result = result_of(shown)
+    second = next(entry for entry in result if entry["from_name"] == name)
+    result.append({**second, "value": {"text": [text]}})
+    judged = judge_annotation(shown.packed(), result, BY, Origin(AS_PUSHED))
+    assert judged.reason is AsideReason.PARTLY_READ
+
+    taken_in = looked_at_annotation(shown.packed(), result, BY, judged.changed_fields).corrections
+
+    assert taken_in
+    assert all(part.right for part in taken_in)
