@@ -11,7 +11,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class VideoShelf:
     def __init__(self, folder: Path, private_addresses: bool = False) -> None:
         self._folder, self._private_addresses = folder, private_addresses
         self._known: OrderedDict[tuple[str, str], _Video] = OrderedDict()
-        self._played: dict[Path, tuple[int, int]] = {}
+        self._played: dict[Path, tuple[str, int, int]] = {}
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="video-copy")
 
     async def file_of(self, dataset_address: str, video_id: str, roots: StorageRoots) -> Path:
@@ -71,7 +71,7 @@ class VideoShelf:
         video = self._row(dataset_address, video_id)
         place = _allowed(video.uris, roots)
         copy = self._copy(video_id)
-        if copy.is_file():
+        with suppress(FileNotFoundError):  # perhaps another process has just made room
             os.utime(copy)
             return copy
         with self._reading():
@@ -80,7 +80,7 @@ class VideoShelf:
             if path is None or entry.frame_files is not None:
                 return entry
             stat = path.stat()
-            state = stat.st_mtime_ns, stat.st_size
+            state = video_id, stat.st_mtime_ns, stat.st_size
             if self._played.get(path) == state:
                 return path
             _check_bytes(entry, video_id)
@@ -128,15 +128,19 @@ class VideoShelf:
 
     def _prune(self, newest: Path) -> None:
         """Delete the copies that were not used for longest, until the others fit; the newest stays."""
-        files = sorted(
-            ((path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.glob("*/*.mp4")),
-            reverse=True,
-        )
+        files = sorted(self._copies(), reverse=True)
         total = 0
         for _, num_bytes, path in files:
             total += num_bytes
             if total > CACHE_BYTES and path != newest:
                 path.unlink(missing_ok=True)
+
+    def _copies(self) -> Iterator[tuple[float, int, Path]]:
+        """Yield when each copy was last used, its bytes and its path."""
+        for path in self._folder.glob("*/*.mp4"):
+            with suppress(FileNotFoundError):  # perhaps another process has just made room
+                stat = path.stat()
+                yield stat.st_mtime, stat.st_size, path
 
 
 def _find_row(dataset_address: str, video_id: str) -> VideoRow:

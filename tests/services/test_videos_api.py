@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,19 @@ async def test_videos_outside_the_roots_and_changed_ones_are_not_shown(tmp_path:
         assert (await service.client.get(unknown[0])).status_code == 404
 
 
+async def test_a_video_is_not_shown_for_the_one_that_was_in_its_place(tmp_path: Path, home: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", 6, options=x264(10, 2))
+    before = write_dataset(tmp_path / "before", path)
+    write_clip(path, 9, options=x264(10, 2))
+    now = write_dataset(tmp_path / "now", path)
+    async with run_app(make_settings(home)) as service:
+        [new] = await links(service, tmp_path / "now", now)
+        [old] = await links(service, tmp_path / "before", before)
+        for _ in range(2):
+            assert numbers_in((await service.client.get(new)).content) == list(range(9))
+            assert (await service.client.get(old)).status_code == 404
+
+
 @pytest.mark.parametrize("source", ["rate varies", "on its side", "another codec", "a folder of images"])
 async def test_other_videos_are_served_as_copies_with_the_same_frames(
     tmp_path: Path, home: Path, source: str
@@ -207,14 +221,21 @@ async def test_copies_that_were_not_used_for_longest_make_room(
 ) -> None:
     paths = [write_clip(tmp_path / f"{num}.avi", num, codec="mpeg4") for num in (3, 4, 5)]
     ids = write_dataset(tmp_path / "ds", *paths)
+    now = time.time()
     async with run_app(make_settings(home)) as service:
         urls = await links(service, tmp_path / "ds", ids)
-        for place in (0, 1, 0):
+        for place in (0, 1):
             assert (await service.client.get(urls[place])).status_code == 200
+        for number, name in enumerate(ids[:2]):  # an hour ago, one after the other
+            os.utime(home / "cache" / "videos" / name[:2] / f"{name}.mp4", (now - 3600 + number,) * 2)
+        assert (await service.client.get(urls[0])).status_code == 200
         sizes = [path.stat().st_size for path in home.glob("cache/videos/*/*.mp4")]
         monkeypatch.setattr(shelf, "CACHE_BYTES", sum(sizes) + max(sizes))
+        gone = home / "cache" / "videos" / "ff" / "gone.mp4"  # as one that another process has just deleted
+        gone.parent.mkdir(exist_ok=True)
+        gone.symlink_to(tmp_path / "nothing")
         assert (await service.client.get(urls[2])).status_code == 200
-        assert {path.stem for path in home.glob("cache/videos/*/*")} == {ids[0], ids[2]}
+        assert {path.stem for path in home.glob("cache/videos/*/*")} - {gone.stem} == {ids[0], ids[2]}
         assert numbers_in((await service.client.get(urls[1])).content) == [0, 1, 2, 3]
 
 

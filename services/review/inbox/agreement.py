@@ -2,9 +2,10 @@
 
 Agreement of two annotations, 0 to 1: boxes are matched greedily by falling IoU, at least MATCH_IOU. Each
 matched pair scores the share of its parts that are equal: its texts, normalised; its phrases; its verdict;
-the class that somebody gave it; and whether its IoU is at least SAME_IOU. The sum is divided by the number of boxes of both, matched ones
-counted once. The image's caption, its counts and each answer to a free question are one more part each if
-either annotation has it. Two annotations with nothing to compare agree by 1.
+the class that somebody gave it; and whether its IoU is at least SAME_IOU. The sum is divided by the number
+of boxes of both, matched ones counted once. The image's caption, its counts and each answer to a free
+question are one more part each if either annotation has it. Two annotations with nothing to compare agree
+by 1.
 
 Resolution rule: an annotation marked as ground truth is chosen (of several, the latest); else the latest of
 a majority, which is more than half of the annotators agreeing in everything; else the latest. An item with
