@@ -143,10 +143,10 @@ async def get_sample(
     sample = await repository.find_sample(session, record.number, image_id)
     if sample is None:
         raise Problem(404, f"the dataset has no image {image_id}")
-    page = await service.list_samples(session, record, SampleFilter(), sample.position - 1, 1)
+    document = await service.stored_document(session, record, sample)
     grant = await repository.valid_grant(session, dataset_id, registry.GALLERY)
     path_of = context.signer.paths(grant.id if grant else "")
-    parts = _with_url(page.documents[0], sample.position, context.signer.base_url, path_of)
+    parts = _with_url(document, sample.position, context.signer.base_url, path_of)
     return Response(b"".join(parts), media_type="application/json")
 
 

@@ -26,7 +26,7 @@ from services.database.models import DatasetRecord, DatasetState
 from services.datasets import facets, registry, repository, service
 from services.datasets.documents import labels_of
 from services.datasets.images import Width
-from services.datasets.sample_lists import SampleFilter, SamplePage
+from services.datasets.sample_lists import SamplePage
 from services.identifiers import DatasetId
 from services.paging import cursor_of, cut, values_of
 from services.problems import KeptText, Problem
@@ -134,9 +134,8 @@ async def sample_page(
     sample = await repository.find_sample(session, record.number, image_id[:64])
     if sample is None:
         raise Problem(404, "the dataset has no such image")
-    page = await service.list_samples(session, record, SampleFilter(), sample.position - 1, 1)
+    document = json.loads(await service.stored_document(session, record, sample))
     grant_id = await _grant_id(session, dataset_id)
-    document = json.loads(page.documents[0])
     by_confidence = form.order == "confidence"
     before, after = await facets.neighbours(
         session, record.number, form.sample_filter(), sample, by_confidence

@@ -25,6 +25,7 @@ from services.datasets.documents import unpack
 
 Query = Select[*tuple[Any, ...]]
 _MAX_SHAPES = 512
+_BEFORE_ID, _ID_CHARACTERS = b'{"image_id":"', 64
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,11 @@ def documents_at(connection: Connection, number: int, positions: Sequence[int]) 
     """Return the JSON texts of the documents at `positions`, by position."""
     rows = connection.execute(_DOCUMENTS, {"number": number, "positions": list(positions)})
     return {row[0]: unpack(row[1]) for row in rows}
+
+
+def image_of(document: bytes) -> str:
+    """Return the image id that a document begins with."""
+    return document[len(_BEFORE_ID) :][:_ID_CHARACTERS].decode()
 
 
 def _terms_of(connection: Connection, number: int, sample_filter: SampleFilter) -> dict[str, int] | None:

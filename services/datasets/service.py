@@ -5,14 +5,15 @@ import json
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fo1_data.dataset.manifest import read_manifest
-from fo1_data.errors import Fo1Error
+from fo1_data.errors import Fo1Error, one_line
 from fo1_data.storage.store import open_store
+from fo1_data.storage.store_faults import store_failed
 from schemas.dataset import Manifest
 from services.database.models import DatasetRecord, Sample
 from services.datasets import repository, sample_lists
 from services.datasets.image_place import ImagePlace
-from services.datasets.sample_lists import SampleFilter, SamplePage
-from services.problems import Problem
+from services.datasets.sample_lists import SampleFilter, SamplePage, image_of
+from services.problems import RETRY, Problem
 from services.storage_roots import OutsideRoots, StorageRoots
 
 
@@ -32,7 +33,8 @@ def no_dataset(dataset_id: str) -> Problem:
 def read_registered(address: str, roots: StorageRoots) -> tuple[str, Manifest]:
     """Return the absolute address and the manifest of a finished dataset. Reads storage: run it in a thread.
 
-    Raises a Problem: of 403 if it is outside the storage roots, of 404 if there is no finished dataset.
+    Raises a Problem: of 403 if it is outside the storage roots, of 404 if there is no finished dataset, of
+    503 if its store does not answer.
     """
     try:
         absolute = roots.check(address)
@@ -44,6 +46,8 @@ def read_registered(address: str, roots: StorageRoots) -> tuple[str, Manifest]:
     except OutsideRoots as error:
         raise Problem(403, f"address: {error}") from None
     except (Fo1Error, OSError) as error:
+        if store_failed(error):
+            raise Problem(503, f"address: {one_line(error)}; try again later", RETRY) from None
         raise Problem(404, f"address: {error}") from None
 
 
@@ -73,12 +77,21 @@ async def list_least_sure(
     )
 
 
-async def image_place(session: AsyncSession, record: DatasetRecord, sample: Sample) -> ImagePlace:
-    """Return where the bytes of a sample's image are."""
+async def stored_document(session: AsyncSession, record: DatasetRecord, sample: Sample) -> bytes:
+    """Return the JSON text of a sample. Raises a Problem of 503 if it is being indexed again since it was
+    found."""
     texts = await session.run_sync(
         lambda inner: sample_lists.documents_at(inner.connection(), record.number, [sample.position])
     )
-    document = json.loads(texts[sample.position])
+    document = texts.get(sample.position)
+    if document is None or image_of(document) != sample.image_id:
+        raise Problem(503, "the dataset is being indexed again: try again later", RETRY)
+    return document
+
+
+async def image_place(session: AsyncSession, record: DatasetRecord, sample: Sample) -> ImagePlace:
+    """Return where the bytes of a sample's image are. Raises a Problem as `stored_document`."""
+    document = json.loads(await stored_document(session, record, sample))
     return ImagePlace(
         image_id=sample.image_id,
         uris=tuple(document["uris"] or [document["uri"]]),

@@ -7,7 +7,6 @@ from services.datasets.documents import KIND, SOURCE, label_term, split_term, wo
 from services.datasets.sample_lists import SampleFilter
 
 _PAGE = 1000
-_ID_STARTS = len(b'{"image_id":"')
 
 
 def filter_of(selection: ReviewSelection) -> SampleFilter:
@@ -32,7 +31,7 @@ async def selected_images(database: Database, number: int, selection: ReviewSele
                 connection, number, sample_filter, after, _PAGE
             )
         )
-        image_ids.update(document[_ID_STARTS:][:64].decode() for document in page.documents)
+        image_ids.update(sample_lists.image_of(document) for document in page.documents)
         if page.after is None:
             begins = None if selection.images is None else tuple(selection.images)
             return frozenset(i for i in image_ids if begins is None or i.startswith(begins))

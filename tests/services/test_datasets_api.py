@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,12 +16,13 @@ from fo1_data.dataset.reader import open_dataset
 from schemas.labels import Decision
 from schemas.reviews import ReviewSelection
 from services.benchmarks.list_load import load_summary, measure_load
-from services.database.models import DatasetRecord, DatasetState
-from services.datasets import repository
+from services.database.models import DatasetRecord, DatasetState, Sample
+from services.datasets import repository, service
 from services.datasets.documents import KIND
 from services.datasets.facets import count_facets
 from services.datasets.page_cache import PageCache
 from services.datasets.sample_lists import SampleFilter
+from services.problems import Problem
 from services.review.selection import selected_images
 from services.security.projects import PROJECT_HEADER
 
@@ -186,6 +188,52 @@ async def test_what_is_no_dataset_of_ours_is_refused(tmp_path: Path, home: Path,
         assert answer.status_code == (404 if what == "nothing" else 403)
         assert answer.headers["content-type"] == "application/problem+json"
         assert "address" in answer.json()["detail"]
+
+
+async def test_a_store_that_does_not_answer_is_no_missing_dataset(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "x")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        async with run_app(make_settings(home, storage_roots=["s3://bucket"])) as service:
+            answer = await service.client.post("/v1/datasets", json={"address": "s3://bucket/ds"})
+    assert (answer.status_code, answer.headers.get("retry-after")) == (503, "5"), answer.text
+    assert "address" in answer.json()["detail"]
+
+
+def vars_of(sample: Sample) -> dict[str, Any]:
+    """The values of a sample's columns by name."""
+    return {column.key: getattr(sample, column.key) for column in Sample.__table__.columns}
+
+
+async def test_an_image_that_is_indexed_again_between_two_reads_is_asked_for_later(
+    tmp_path: Path, home: Path
+) -> None:
+    make_dataset(tmp_path / "ds")
+    async with run_app(make_settings(home)) as running:
+        dataset_id = (await registered(running, tmp_path / "ds"))["id"]
+        database = running.context.database
+        async with database.reading() as session:
+            record = await repository.get_dataset(session, dataset_id)
+            assert record is not None
+            query = select(Sample).where(Sample.dataset == record.number).order_by(Sample.position)
+            first, second = (await session.scalars(query.limit(2))).all()
+        async with database.reading() as session:
+            place = await service.image_place(session, record, first)
+            assert place.image_id == first.image_id
+            before = Sample(**{**vars_of(first), "position": second.position})  # of an earlier index
+            with pytest.raises(Problem, match="503"):
+                await service.image_place(session, record, before)
+        async with database.writing() as session:
+            await repository.delete_index(session, record.number)
+        async with database.reading() as session:
+            for read in (service.image_place, service.stored_document):
+                with pytest.raises(Problem, match="503"):
+                    await read(session, record, second)
 
 
 async def test_pages_kept_in_memory_are_those_of_the_database(
