@@ -15,7 +15,7 @@ from schemas.labels import LabelKind
 from schemas.live import LiveAnswer, LiveQuestion
 from schemas.regions import Box, Region
 from services.label_studio.labelling_config import CAPTION, COMMENT, COUNTS, TEXT_FIELDS
-from services.label_studio.shapes import box_to_percent, number_of
+from services.label_studio.shapes import box_to_percent, number_of, percent_to_box
 
 _MIN_SIDE_PX = 1e-3
 # Text in the other fields of a review is not a phrase to look for.
@@ -34,10 +34,21 @@ class ControlNames:
 
 
 @dataclass(frozen=True)
-class Gesture:
-    """What the person drew or wrote: boxes (x_min, y_min, x_max, y_max) and a point in percent, a phrase."""
+class DrawnBox:
+    """A box in percent, turned by `degrees` clockwise about its corner at x, y."""
 
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    x: float
+    y: float
+    width: float
+    height: float
+    degrees: float = 0.0
+
+
+@dataclass(frozen=True)
+class Gesture:
+    """What the person drew or wrote: boxes and a point in percent, a phrase."""
+
+    boxes: tuple[DrawnBox, ...] = ()
     point: tuple[float, float] | None = None
     phrase: str | None = None
 
@@ -70,7 +81,7 @@ def parse_control_names(label_config: str) -> ControlNames:
 def parse_gesture(context: dict[str, Any] | None) -> Gesture:
     """Return the last gesture of the person in a request's context; other results are ignored."""
     results = (context or {}).get("result")
-    boxes: list[Box] = []
+    boxes: list[DrawnBox] = []
     point, phrase = None, None
     for result in results if isinstance(results, list) else []:
         value = result.get("value") if isinstance(result, dict) else None
@@ -88,12 +99,13 @@ def parse_gesture(context: dict[str, Any] | None) -> Gesture:
     return Gesture(tuple(boxes[-20:]), point, phrase)
 
 
-def _drawn(value: dict[str, Any]) -> list[Box]:
+def _drawn(value: dict[str, Any]) -> list[DrawnBox]:
     """Return the box of a result in percent; none if it has no place that can be."""
     x, y, width, height = (number_of(value.get(name)) for name in ("x", "y", "width", "height"))
-    if x is None or y is None or width is None or height is None:
+    degrees = number_of(value.get("rotation") or 0.0)
+    if x is None or y is None or width is None or height is None or degrees is None:
         return []
-    return [(x, y, x + width, y + height)]
+    return [DrawnBox(x, y, width, height, degrees)]
 
 
 def _whole(text: str) -> str:
@@ -106,7 +118,7 @@ def question_for(gesture: Gesture, width: int, height: int) -> LiveQuestion | No
     if gesture.phrase is not None:
         return LiveQuestion(kinds=[LabelKind.GROUND], phrases=[gesture.phrase])
     if gesture.boxes:
-        boxes = [box for percent in gesture.boxes if (box := _box(percent, width, height)) is not None]
+        boxes = [box for drawn in gesture.boxes if (box := _box(drawn, width, height)) is not None]
         return LiveQuestion(kinds=[LabelKind.BRIEF_CAPTION], boxes_xyxy=boxes) if boxes else None
     return LiveQuestion(kinds=[LabelKind.BRIEF_CAPTION])
 
@@ -157,12 +169,13 @@ def _shown(answer: LiveAnswer, gesture: Gesture) -> Iterator[tuple[Region, str]]
         yield from ((region, region.brief_caption or "") for region in answer.regions)
 
 
-def _box(percent: tuple[float, float, float, float], width: int, height: int) -> Box | None:
-    scales = (width / 100, height / 100, width / 100, height / 100)
-    x0, y0, x1, y1 = (
-        min(max(value * scale, 0.0), scale * 100) for value, scale in zip(percent, scales, strict=True)
-    )
-    return (x0, y0, x1, y1) if x1 - x0 > _MIN_SIDE_PX and y1 - y0 > _MIN_SIDE_PX else None
+def _box(drawn: DrawnBox, width: int, height: int) -> Box | None:
+    """The upright box around a drawn one, in pixels; None if it has no area in the image."""
+    value = {name: getattr(drawn, name) for name in ("x", "y", "width", "height")}
+    box = percent_to_box(value | {"rotation": drawn.degrees}, width, height)
+    if box is None or min(box[2] - box[0], box[3] - box[1]) <= _MIN_SIDE_PX:
+        return None
+    return box
 
 
 def _contains(box: Box, x: float, y: float) -> bool:

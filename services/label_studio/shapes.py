@@ -75,7 +75,7 @@ def _point(point: Any) -> tuple[Any, Any]:
 def _around_ellipse(value: Mapping[str, Any], width: int, height: int) -> dict[str, float] | None:
     x, y = number_of(value.get("x")), number_of(value.get("y"))
     x_radius, y_radius = number_of(value.get("radiusX")), number_of(value.get("radiusY"))
-    degrees = number_of(value.get("rotation", 0.0))
+    degrees = number_of(value.get("rotation") or 0.0)
     if x is None or y is None or x_radius is None or y_radius is None or degrees is None:
         return None
     angle, a, b = math.radians(degrees), x_radius * width, y_radius * height

@@ -299,6 +299,22 @@ async def test_what_was_drawn_in_a_view_of_a_large_image_is_asked_of_the_view(
         assert view.convert("RGB").tobytes() == whole.crop((4936, 0, 5105, 64)).tobytes()
 
 
+@pytest.mark.parametrize(
+    ("place", "box"),
+    [
+        ({"x": 50, "y": 50, "width": 20, "height": 10, "rotation": 90}, (90.0, 50.0, 100.0, 90.0)),
+        ({"x": 50, "y": 50, "width": 20, "height": 10, "rotation": None}, (100.0, 50.0, 140.0, 60.0)),
+        ({"x": 70, "y": 60, "width": -20, "height": -10}, (100.0, 50.0, 140.0, 60.0)),
+    ],
+)
+def test_a_turned_box_is_asked_about_where_it_lies(place: dict[str, Any], box: tuple[float, ...]) -> None:
+    """In an image of 200 by 100 pixels: a turn keeps lengths in pixels, not in percent."""
+    gesture = parse_gesture({"result": [{"type": "rectanglelabels", "value": place}]})
+    question = question_for(gesture, 200, 100)
+    assert question is not None
+    assert question.boxes_xyxy == [pytest.approx(box)]
+
+
 def test_what_label_studio_sends_is_not_trusted() -> None:
     for context in (
         None,
