@@ -81,7 +81,9 @@ def _items(
     if options.tracks:
         yield from _track_items(dataset, routed, review_id, review_key, options, selected)
         return
-    source = HoneypotSource(dataset, options) if options.honeypots else None
+    # Of an unrouted dataset every task shows everything, and so do honeypots.
+    known_by = options if routed else options.model_copy(update={"asked_only": False})
+    source = HoneypotSource(dataset, known_by) if options.honeypots else None
     drawn: Collection[str] = ()
     if source is not None:
 

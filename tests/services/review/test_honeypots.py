@@ -144,6 +144,19 @@ def test_honeypots_are_a_share_of_the_parts_of_large_images(tmp_path: Path) -> N
     assert (len(items), num_honeypots) == (47, 6)
 
 
+def test_where_every_task_shows_everything_honeypots_do_too(tmp_path: Path) -> None:
+    rows = [make_row(seed, 2, folder=tmp_path) for seed in range(4)]
+    make_dataset(tmp_path / "d", rows)
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text("".join(json.dumps(gold_of(row, False)) + "\n" for row in rows))
+    options = ReviewOptions(honeypots=0.5, honeypot_gold=str(gold), asked_only=True)
+
+    items = [item for batch in plan_items(str(tmp_path / "d"), "rev", "key", options) for item in batch]
+
+    assert {item["known"] is None for item in items} == {True, False}
+    assert all(unpack(item["shown"]).phrases for item in items)
+
+
 async def test_each_annotators_accuracy_is_told_with_its_interval(
     home: Path, dataset: tuple[Path, list[ImageRow]], gold: Path
 ) -> None:
