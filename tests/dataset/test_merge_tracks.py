@@ -1,96 +1,23 @@
 """Corrections of tracks merged: what each does to tracks and to keyframes' rows, in any order and parts."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import make_shard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_up_tracks import FPS, Clip, make_clip
+from made_up_tracks import FPS
+from track_merges import AT, CLIP, FIRST, OTHER, SECOND, VIDEO, Merges, box_in, caption, of_row, say, write
 
-from fo1_data.confidence.route_dataset import route_dataset
-from fo1_data.dataset.given_videos import iterate_videos
 from fo1_data.dataset.layout import TRACKS
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.versions.compare import compare_datasets
-from fo1_data.dataset.versions.merge import MergeReport, merge_corrections
-from fo1_data.dataset.versions.remove import remove_image
-from fo1_data.dataset.writer import open_run
+from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.errors import DatasetError
-from schemas.calibration import RoutingSettings
 from schemas.corrections import Correction, split_track_id
-from schemas.images import ImageRow
 from schemas.labels import Decision, LabelKind, Source
-from schemas.tracks import Shot, Track
-
-CLIP = make_clip(0)
-OTHER = make_clip(1)
-VIDEO = CLIP.video.video_id
-FIRST, SECOND = (track.track_id for track in CLIP.tracks)
-AT = "2026-11-24T10:00:00Z"
-
-
-def say(action: str, track_id: str = FIRST, **members: Any) -> Correction:
-    values = {"image_id": VIDEO, "track_id": track_id, "at": AT, "annotator": "ada", "action": action}
-    return Correction.model_validate(values | members)
-
-
-def of_row(row: ImageRow, action: str, **members: Any) -> Correction:
-    values = {"image_id": row.image_id, "at": AT, "annotator": "bob", "action": action}
-    return Correction.model_validate(values | members)
-
-
-def caption(text: str, **members: Any) -> Correction:
-    return say("recaptioned", kind="brief_caption", after={"text": text}, **members)
-
-
-def box_in(frame: int, *box: float, **members: Any) -> Correction:
-    return say("moved", frame=frame, after={"box_xyxy": box}, **members)
-
-
-def write(out: Path, clips: Sequence[Clip] = (CLIP, OTHER)) -> str:
-    run = open_run(str(out), {"model_sha256": "aa"}, {})
-    for index, clip in enumerate(clips):
-        run.write_shard(make_shard(index), clip.rows, [], "t", tracks=clip.tracks, videos=[clip.video])
-    run.seal("made-up")
-    return str(out)
-
-
-class Merges:
-    """A dataset of two clips, and merges into it, each from the last."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._number = folder, 0
-        self.address = write(folder / "v0")
-        self.report: MergeReport | None = None
-
-    def merge(self, *corrections: Correction, **options: Any) -> "Merges":
-        self._number += 1
-        out = str(self._folder / f"v{self._number}")
-        self.report = merge_corrections(self.address, corrections, out, **options)
-        self.address = out
-        assert validate_dataset(out) == []
-        others = self.tracks()[len(self.tracks()) - 2 :]
-        assert [track.track_id for track in others] == [track.track_id for track in OTHER.tracks]
-        return self
-
-    def tracks(self) -> list[Track]:
-        return list(open_dataset(self.address).tracks())
-
-    def track(self, track_id: str = FIRST) -> Track:
-        return {track.track_id: track for track in self.tracks()}[track_id]
-
-    def rows(self) -> list[ImageRow]:
-        """The rows of the first clip's keyframes."""
-        rows = {row.image_id: row for row in open_dataset(self.address).rows()}
-        return [rows[row.image_id] for row in CLIP.rows]
-
-    def merged(self) -> dict[str, int]:
-        assert self.report is not None
-        return self.report.merged
+from schemas.tracks import Shot
 
 
 @pytest.fixture
@@ -248,75 +175,6 @@ def test_a_person_draws_a_track(merges: Merges) -> None:
     assert merges.merged()["left_out"] == 1
 
 
-def without_tracks(clip: Clip) -> Clip:
-    rows = [
-        row.model_copy(
-            update={"regions": [part.model_copy(update={"track_id": None}) for part in row.regions]}
-        )
-        for row in clip.rows
-    ]
-    return Clip(clip.video, [], rows)
-
-
-def test_the_first_track_of_a_video_stands_where_the_video_does(tmp_path: Path) -> None:
-    """Exports read videos and tracks side by side."""
-    third = make_clip(2)
-    clips = [make_clip(0), without_tracks(make_clip(1)), third]
-    source = write(tmp_path / "v0", clips)
-    video_id = clips[1].video.video_id
-    drawn = say(
-        "added", f"{video_id[:16]}/p1", image_id=video_id, frame=22, after={"box_xyxy": [1, 30, 9, 45]}
-    )
-    merge_corrections(source, [drawn], str(tmp_path / "v1"))
-    given = [len(video.tracks or []) for _, video in iterate_videos(open_dataset(str(tmp_path / "v1")))]
-    assert given == [2, 1, 2]
-    last = say("added", f"{third.video.video_id[:16]}/p1", image_id=third.video.video_id, frame=22,
-               after={"box_xyxy": [1, 30, 9, 45]})  # fmt: skip
-    bare = write(tmp_path / "bare", [clips[0], clips[1], without_tracks(third)])
-    merge_corrections(bare, [last, drawn], str(tmp_path / "both"))
-    given = [len(video.tracks or []) for _, video in iterate_videos(open_dataset(str(tmp_path / "both")))]
-    assert given == [2, 1, 1]
-
-
-def test_the_last_tracks_of_a_dataset_come_back_when_their_deletion_is_withdrawn(tmp_path: Path) -> None:
-    source = write(tmp_path / "v0", [CLIP])
-    gone = [say("deleted", name, annotation_key=f"review/{name[-1]}") for name in (FIRST, SECOND)]
-    merge_corrections(source, gone, str(tmp_path / "v1"))
-    assert list(open_dataset(str(tmp_path / "v1")).tracks()) == []
-    merge_corrections(str(tmp_path / "v1"), [], str(tmp_path / "v2"), reviews=["review"])
-    assert compare_datasets(source, str(tmp_path / "v2")).is_empty
-    drawn = say("added", f"{VIDEO[:16]}/p1", frame=22, after={"box_xyxy": [1, 30, 9, 45]})
-    merge_corrections(str(tmp_path / "v1"), [drawn], str(tmp_path / "v3"))
-    assert len(list(open_dataset(str(tmp_path / "v3")).tracks())) == 1
-
-
-def test_rows_that_only_their_tracks_changed_are_as_they_were_after_merges_of_other_things(
-    merges: Merges,
-) -> None:
-    before = merges.address
-    merges.merge(say("deleted", annotation_key="review/1"))
-    assert [len(row.regions) for row in merges.rows()] == [1, 1]
-    other = OTHER.rows[0]
-    merges.merge(of_row(other, "deleted", region_id=other.regions[0].region_id, annotation_key="review/2"))
-    merges.merge(reviews=["review"])
-    assert compare_datasets(before, merges.address).is_empty
-
-
-def test_a_track_comes_back_to_keyframes_where_the_deletion_of_its_region_is_withdrawn(
-    tmp_path: Path,
-) -> None:
-    clip = make_clip(0, num_tracks=1)
-    source = write(tmp_path / "v0", [clip])
-    gone = [
-        of_row(row, "deleted", region_id=row.regions[0].region_id, annotation_key=f"review/{row.image_id}")
-        for row in clip.rows
-    ]
-    merge_corrections(source, gone, str(tmp_path / "v1"))
-    assert [track.keyframes for track in open_dataset(str(tmp_path / "v1")).tracks()] == [[]]
-    merge_corrections(str(tmp_path / "v1"), [], str(tmp_path / "v2"), reviews=["review"])
-    assert compare_datasets(source, str(tmp_path / "v2")).is_empty
-
-
 def test_a_track_follows_its_region_that_people_moved_or_deleted_in_a_row(merges: Merges) -> None:
     first, second = CLIP.rows
     moved = of_row(
@@ -340,54 +198,12 @@ def test_a_track_follows_its_region_that_people_moved_or_deleted_in_a_row(merges
     assert [row.regions[0].brief_caption for row in merges.rows()] == ["a cup", "a cup"]
 
 
-def test_what_a_review_no_longer_says_is_undone(merges: Merges) -> None:
-    before = merges.address
-    key = {"annotation_key": "review/1", "as_of": AT}
-    merges.merge(say("split", frame=10, **key), say("deleted", SECOND, **key), caption("a cup", **key))
-    merges.merge(reviews=["review"])
-    assert merges.tracks() == [*CLIP.tracks, *OTHER.tracks]
-    assert compare_datasets(before, merges.address).is_empty
-
-
-def test_what_is_undone_after_routing_leaves_the_routed_rows_and_tracks(
-    merges: Merges, tmp_path: Path
-) -> None:
-    settings, key = RoutingSettings(audit=0.001), {"annotation_key": "review/1", "as_of": AT}
-    untouched = str(tmp_path / "untouched")
-    route_dataset(merges.address, untouched, settings)
-    merges.merge(
-        box_in(2, 5, 3, 16, 11, **key), say("split", SECOND, frame=10, **key), caption("a cup", **key)
-    )
-    route_dataset(merges.address, str(tmp_path / "routed"), settings)
-    merges.address = str(tmp_path / "routed")
-    merges.merge(reviews=["review"])
-    rows = {row.image_id: row for row in open_dataset(untouched).rows()}
-    for row in merges.rows():
-        assert [region.box_xyxy for region in row.regions] == [
-            region.box_xyxy for region in rows[row.image_id].regions
-        ]
-        assert [region.brief_caption for region in row.regions] == ["red square", "green circle"]
-        assert [region.track_id for region in row.regions] == [FIRST, SECOND]
-    assert [track.frames for track in merges.tracks()] == [
-        track.frames for track in [*CLIP.tracks, *OTHER.tracks]
-    ]
-    assert merges.track().boxes_xyxy == CLIP.tracks[0].boxes_xyxy
-
-
 def test_corrections_of_other_videos_alone_are_refused(merges: Merges, tmp_path: Path) -> None:
     strange = caption("a cup", image_id="ff" * 32)
     with pytest.raises(DatasetError, match="is of an image or video of"):
         merge_corrections(merges.address, [strange], str(tmp_path / "refused"))
     merges.merge(strange, caption("a cup"))
     assert merges.merged()["unmatched"] == 1
-
-
-def test_a_removed_keyframe_does_not_come_back_with_a_later_merge(merges: Merges, tmp_path: Path) -> None:
-    merges.merge(caption("a cup"))
-    remove_image(merges.address, CLIP.rows[0].image_id, str(tmp_path / "without"))
-    merges.address = str(tmp_path / "without")
-    merges.merge(caption("a mug", at="2027-01-01"))
-    assert [keyframe.frame for keyframe in merges.track().keyframes] == [12]
 
 
 BOXES = st.sampled_from([[1.0, 2.0, 9.0, 9.0], [20.0, 10.0, 60.0, 40.0], [90.0, 90.0, 95.0, 95.0]])
